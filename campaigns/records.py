@@ -1,0 +1,116 @@
+"""What a campaign records: properties, candidates, and the two ways an evaluation can end.
+
+Failures are values. An evaluation yields `Measured` or `Failed`, never NaN, never nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # pymatgen takes most of a second to import and `optimize --help` must not pay for it
+    from pymatgen.core import Structure
+
+PROPERTY_NAME = re.compile(r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$")
+
+
+class FailureCode(StrEnum):
+    """Why a candidate went no further. The value is what stands in the ledger."""
+
+    # encoding and decoding
+    ENCODE_NO_SYMMETRY = "encode_no_symmetry"
+    ENCODE_UNSUPPORTED = "encode_unsupported"  # disordered, too many atoms, unknown element
+    DECODE_DEAD_END = "decode_dead_end"  # the masks left no way to finish the crystal
+    DECODE_INVALID = "decode_invalid"
+    # screening, before any oracle call
+    OUTSIDE_SPACE = "outside_space"
+    TOO_CLOSE = "too_close"
+    NOT_NEUTRAL = "not_neutral"
+    DUPLICATE = "duplicate"
+    KNOWN = "known"
+    # relaxation
+    COLLAPSED = "collapsed"
+    EXPLODED = "exploded"
+    ISOLATED_ATOM = "isolated_atom"
+    UNCONVERGED = "unconverged"
+    TIMED_OUT = "timed_out"
+    CALCULATOR_ERROR = "calculator_error"
+    # properties
+    EOS_NO_MINIMUM = "eos_no_minimum"
+    EOS_BAD_FIT = "eos_bad_fit"
+    NO_REFERENCE = "no_reference"
+    NOT_FOUND = "not_found"
+    INVALID_VALUE = "invalid_value"
+    ORACLE_ERROR = "oracle_error"
+    WORKER_DIED = "worker_died"
+
+
+@dataclass(frozen=True)
+class Property:
+    """A named number. The unit stands in the name (`bulk_modulus_gpa`) and, readable, in `unit` ("GPa")."""
+
+    name: str
+    unit: str
+    description: str
+
+    def __post_init__(self) -> None:
+        if not PROPERTY_NAME.match(self.name):
+            raise ValueError(f"property name {self.name!r} must be lower_snake_case with its unit, like band_gap_ev")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One oracle's answer for one crystal.
+
+    `crystal` is the crystal the values belong to (the relaxed one after a relaxation; otherwise the input).
+    `values` maps property name to a finite float; `flags` are short words that qualify them (`hull_sparse`);
+    `details` is JSON-able extra information (number of known phases, steps taken).
+    """
+
+    values: Mapping[str, float]
+    crystal: Structure
+    flags: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Failed:
+    """One oracle's refusal for one crystal: the code for counting, the message for reading."""
+
+    code: FailureCode
+    message: str
+    seconds: float = 0.0
+
+
+Outcome = Measured | Failed
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """What one stage of the oracle cascade said about one candidate."""
+
+    stage: str  # oracle kind
+    oracle_version: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One crystal with its lineage. `id` is unique in the campaign and sorts in the order of proposal.
+
+    `z` is the latent that decodes to `crystal`, as a tuple of floats, or None when the crystal came from elsewhere and
+    could not be encoded. `predicted` maps property to (mean, standard deviation) at proposal.
+    """
+
+    id: str
+    round: int
+    arm: str  # who proposed it: the start's kind, or the acquisition's
+    crystal: Structure
+    z: tuple[float, ...] | None
+    generator_version: str
+    parent: str | None = None
+    predicted: Mapping[str, tuple[float, float]] = field(default_factory=dict)

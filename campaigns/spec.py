@@ -1,0 +1,328 @@
+"""The campaign file, as data. Every error names the YAML path, the value, and the choices or the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from campaigns.elements import ELEMENT_GROUPS, SYMBOLS, expand_elements
+from campaigns.errors import SpecError, UserError
+from campaigns.records import PROPERTY_NAME
+
+
+class Strict(BaseModel):
+    """Base of every model in a campaign file: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KindSpec(BaseModel):
+    """`kind: NAME` and that kind's own parameters beside it; they are validated when the kind is loaded."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: str
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Range(Strict):
+    """`[low, high]`, both included."""
+
+    low: int = Field(ge=1)
+    high: int = Field(ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pair(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return {"low": value, "high": value}
+        if isinstance(value, list | tuple):
+            if len(value) != 2:
+                raise ValueError(f"{value!r} must be two numbers, [low, high]")
+            return {"low": value[0], "high": value[1]}
+        return value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.low > self.high:
+            raise ValueError(f"[{self.low}, {self.high}] has its low end above its high end")
+        return self
+
+    def __contains__(self, number: int) -> bool:
+        return self.low <= number <= self.high
+
+
+class Elements(Strict):
+    """Which elements may occur. Entries are symbols or group names; `exclude` wins over `include`."""
+
+    include: tuple[str, ...] | None = Field(None, description="Allowed elements; all where absent.")
+    exclude: tuple[str, ...] = Field(("radioactive", "noble_gas"), description="Elements or groups never used.")
+    require: tuple[str, ...] = Field((), description="Elements every crystal must contain.")
+
+    @field_validator("include", "exclude", "require")
+    @classmethod
+    def _known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None:
+            expand_elements(value)
+        return value
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """The symbols left when `exclude` is taken from `include`."""
+        included = SYMBOLS if self.include is None else expand_elements(self.include)
+        return frozenset(included) - frozenset(expand_elements(self.exclude))
+
+    @property
+    def required(self) -> frozenset[str]:
+        return frozenset(expand_elements(self.require))
+
+    @model_validator(mode="after")
+    def _possible(self) -> Elements:
+        if not self.allowed:
+            raise ValueError("no element is left: `exclude` removes everything in `include`")
+        if missing := sorted(self.required - self.allowed):
+            raise ValueError(f"requires {', '.join(missing)}, which `include` and `exclude` leave out")
+        return self
+
+
+class SearchSpace(Strict):
+    """What may be proposed. Elements, counts, space groups and formula are masks inside decoding, the rest is screened."""
+
+    elements: Elements = Elements()
+    n_elements: Range = Field(Range(low=1, high=5), description="Number of different elements, [low, high].")
+    n_atoms: Range = Field(Range(low=1, high=20), description="Atoms in the primitive cell, [low, high].")
+    charge_neutral: bool = Field(False, description="Keep only formulas smact can charge-balance.")
+    space_groups: tuple[Annotated[int, Field(ge=1, le=230)], ...] | None = Field(
+        None, description="Allowed space-group numbers; all where absent."
+    )
+    min_distance_ang: float = Field(
+        1.0, ge=0.5, le=4.0, description="No two atoms closer than this, periodic images included (angstrom)."
+    )
+    min_pair_distances_ang: dict[str, Annotated[float, Field(gt=0, le=6)]] = Field(
+        default_factory=dict, description="Stricter minimum for named pairs, like {O-O: 2.0} (angstrom)."
+    )
+    formula: str | None = Field(None, description="A fixed reduced formula, like LiFePO4.")
+
+    @field_validator("min_pair_distances_ang")
+    @classmethod
+    def _pairs(cls, value: dict[str, float]) -> dict[str, float]:
+        for pair in value:
+            parts = pair.split("-")
+            if len(parts) != 2:
+                raise ValueError(f"pair {pair!r} must be two symbols joined by '-', like O-O")
+            expand_elements(parts)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SearchSpace:
+        if len(self.elements.required) > self.n_elements.high:
+            raise ValueError(
+                f"requires {len(self.elements.required)} elements but n_elements allows at most {self.n_elements.high}"
+            )
+        if len(self.elements.allowed) < self.n_elements.low:
+            raise ValueError(
+                f"n_elements asks for at least {self.n_elements.low} elements but only "
+                f"{len(self.elements.allowed)} are allowed"
+            )
+        if self.formula is not None:
+            self._check_formula(self.formula)
+        return self
+
+    def _check_formula(self, formula: str) -> None:
+        counts = self.formula_counts
+        assert counts is not None
+        if not counts:
+            raise ValueError(f"formula {formula!r} cannot be read; write it like LiFePO4")
+        if outside := sorted(set(counts) - self.elements.allowed):
+            raise ValueError(f"formula {formula!r} holds {', '.join(outside)}, which the elements leave out")
+        if lacking := sorted(self.elements.required - set(counts)):
+            raise ValueError(f"formula {formula!r} lacks the required {', '.join(lacking)}")
+        if len(counts) not in self.n_elements:
+            raise ValueError(f"formula {formula!r} has {len(counts)} elements, outside n_elements")
+        size = sum(counts.values())
+        if not any(n % size == 0 for n in range(self.n_atoms.low, self.n_atoms.high + 1)):
+            raise ValueError(f"formula {formula!r} has {size} atoms and no multiple of that lies inside n_atoms")
+
+    @property
+    def formula_counts(self) -> dict[str, int] | None:
+        """Element -> count of the fixed reduced formula; None without one, {} where it cannot be read."""
+        if self.formula is None:
+            return None
+        from pymatgen.core import Composition
+
+        try:
+            reduced = Composition(self.formula).reduced_composition
+        except ValueError:
+            return {}
+        return {str(el): round(n) for el, n in reduced.get_el_amt_dict().items()}
+
+
+class Objective(Strict):
+    """One goal for one property: `maximize`, `minimize`, or `{target: value}`."""
+
+    goal: Literal["maximize", "minimize", "target"]
+    target: float | None = Field(None, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"goal": value}
+        if isinstance(value, dict) and "goal" not in value and "target" in value:
+            return {"goal": "target", **value}
+        return value
+
+    @model_validator(mode="after")
+    def _target_has_value(self) -> Objective:
+        if (self.goal == "target") != (self.target is not None):
+            raise ValueError("write `maximize`, `minimize`, or `{target: NUMBER}`")
+        return self
+
+
+class Constraint(Strict):
+    """Bounds a candidate must keep to be feasible, in the property's own unit."""
+
+    min: float | None = Field(None, allow_inf_nan=False)
+    max: float | None = Field(None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Constraint:
+        if self.min is None and self.max is None:
+            raise ValueError("needs `min`, `max` or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} lies above max {self.max}")
+        return self
+
+
+class Refinement(Strict):
+    """When the generator is retrained: every so many rounds, or after so many rounds without improvement."""
+
+    every: int | None = Field(None, ge=1)
+    stalled_rounds: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> Refinement:
+        if (self.every is None) == (self.stalled_rounds is None):
+            raise ValueError("give one of `every` and `stalled_rounds`, or write `refine: off`")
+        return self
+
+
+class Budget(Strict):
+    """When to stop. One oracle call is one candidate entering the dearest stage of the cascade."""
+
+    oracle_calls: int = Field(ge=1)
+    hours: float | None = Field(None, gt=0, allow_inf_nan=False)
+
+
+class Export(Strict):
+    """What `optimize export` writes."""
+
+    top: int = Field(20, ge=1, description="How many candidates get a rank and a file.")
+    known: bool = Field(False, description="Also rank crystals that are known materials.")
+
+
+class CampaignSpec(Strict):
+    """One campaign, as written in its YAML file."""
+
+    name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$", description="Names the run folder.")
+    seed: int = Field(0, ge=0, lt=2**32)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: int | None = Field(None, ge=1, le=1024, description="Oracle processes; one per core where absent.")
+    space: SearchSpace = SearchSpace()
+    generator: KindSpec = KindSpec(kind="wyckoff_vae")
+    start: tuple[KindSpec, ...] = Field((KindSpec(kind="generator_samples"),), min_length=1)
+    oracles: tuple[KindSpec, ...] = Field(min_length=1)
+    objectives: dict[str, Objective] = Field(min_length=1, max_length=2)
+    constraints: dict[str, Constraint] = Field(default_factory=dict)
+    surrogate: KindSpec = KindSpec(kind="exact_gp")
+    acquisition: KindSpec = KindSpec(kind="log_nei")
+    batch_size: int = Field(8, ge=1, le=1024, description="Candidates proposed per round.")
+    refine: Literal["off"] | Refinement = "off"
+    budget: Budget
+    export: Export = Export()
+
+    @field_validator("generator", "surrogate", "acquisition", mode="before")
+    @classmethod
+    def _bare_kind(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @field_validator("start", "oracles", mode="before")
+    @classmethod
+    def _kind_list(cls, value: Any) -> Any:
+        items = value if isinstance(value, list | tuple) else [value]
+        return [{"kind": item} if isinstance(item, str) else item for item in items]
+
+    @field_validator("refine", mode="before")
+    @classmethod
+    def _yaml_off(cls, value: Any) -> Any:
+        return "off" if value is False else value  # YAML 1.1 reads a bare `off` as false
+
+    @field_validator("objectives", "constraints")
+    @classmethod
+    def _property_names(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if not PROPERTY_NAME.match(name):
+                raise ValueError(f"{name!r} is no property name; write it like bulk_modulus_gpa")
+        return value
+
+
+def load_spec(path: Path) -> CampaignSpec:
+    """Read a campaign file.
+
+    Raises UserError where the file is missing, empty or not YAML (tags that would build objects are refused), and
+    SpecError naming the YAML path, the value and the remedy where its content is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file.", "Give the path of a campaign YAML.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}).", "Give the path of a campaign YAML.") from None
+    try:
+        data = yaml.safe_load(text)
+    except yaml.constructor.ConstructorError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise UserError(f"{path}:{line}: {error.problem}.", "Only plain YAML values are read; remove the tag.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise UserError(f"{where}: not YAML ({getattr(error, 'problem', error)}).", "Mend the line.") from None
+    if data is None:
+        raise UserError(f"{path}: the file is empty.", "See campaigns/examples for ready campaigns.")
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: holds a {type(data).__name__}, not keys and values.", "See campaigns/examples.")
+    return parse_spec(data)
+
+
+def parse_spec(data: dict[str, Any]) -> CampaignSpec:
+    """Validate already-loaded YAML. Raises SpecError for the first fault."""
+    try:
+        return CampaignSpec.model_validate(data)
+    except ValidationError as error:
+        raise spec_errors(error)[0] from None
+
+
+def spec_errors(error: ValidationError, root: str = "") -> list[SpecError]:
+    """Pydantic's report as SpecErrors with a dotted YAML path, the value seen and a remedy."""
+    found = []
+    for item in error.errors():
+        parts = [str(part) for part in item["loc"]]
+        path = ".".join([root, *parts] if root else parts) or "campaign"
+        value = item.get("input")
+        if item["type"] == "extra_forbidden":
+            found.append(SpecError(path, f"unknown key (value {value!r}).", "Remove it or mend its spelling."))
+        elif item["type"] == "missing":
+            found.append(SpecError(path, "is missing.", "Add it."))
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            shown = "" if item["type"] == "value_error" else f" (got {value!r})"
+            found.append(SpecError(path, f"{message}{shown}."))
+    return found
+
+
+__all__ = ["ELEMENT_GROUPS", "CampaignSpec", "KindSpec", "SearchSpace", "load_spec", "parse_spec", "spec_errors"]

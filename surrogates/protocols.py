@@ -1,0 +1,40 @@
+"""What a surrogate must do. Shapes: z `[n, d]`, y `[n, m]`, observed bool `[n, m]`; float64."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from botorch.models.model import Model
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SurrogateContext:
+    """What a surrogate is built with."""
+
+    device: torch.device
+    outcomes: tuple[str, ...]  # names of the m columns of y
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """How the fit went, for the ledger: one entry per outcome (kernel, fallbacks and why, leave-one-out score)."""
+
+    outcomes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class FittedSurrogate(Protocol):
+    """A fitted posterior over the m outcomes, in the outcomes' own units."""
+
+    model: Model
+    report: FitReport
+
+
+class Surrogate(Protocol):
+    """Fitting returns a fitted object; nothing asks whether it is fitted."""
+
+    def fit(self, z: Tensor, y: Tensor, *, observed: Tensor, noise: Tensor | None = None) -> FittedSurrogate: ...
