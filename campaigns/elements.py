@@ -14,7 +14,11 @@ SYMBOLS: tuple[str, ...] = tuple(
 """Symbols by atomic number, H (1) to Lr (103)."""
 
 ELEMENT_GROUPS: dict[str, tuple[str, ...]] = {
-    "radioactive": ("Tc", "Pm", *SYMBOLS[83:]),  # no stable isotope; Bi and lighter are stable for every purpose here
+    "radioactive": (
+        "Tc",
+        "Pm",
+        *SYMBOLS[83:],
+    ),  # no stable isotope; Bi and lighter are stable for every purpose here
     "noble_gas": ("He", "Ne", "Ar", "Kr", "Xe", "Rn"),
     "toxic": ("Be", "As", "Cd", "Hg", "Tl", "Pb", "Os"),
     "halogen": ("F", "Cl", "Br", "I", "At"),

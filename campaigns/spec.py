@@ -61,7 +61,9 @@ class Elements(Strict):
     """Which elements may occur. Entries are symbols or group names; `exclude` wins over `include`."""
 
     include: tuple[str, ...] | None = Field(None, description="Allowed elements; all where absent.")
-    exclude: tuple[str, ...] = Field(("radioactive", "noble_gas"), description="Elements or groups never used.")
+    exclude: tuple[str, ...] = Field(
+        ("radioactive", "noble_gas"), description="Elements or groups never used."
+    )
     require: tuple[str, ...] = Field((), description="Elements every crystal must contain.")
 
     @field_validator("include", "exclude", "require")
@@ -146,7 +148,9 @@ class SearchSpace(Strict):
             raise ValueError(f"formula {formula!r} has {len(counts)} elements, outside n_elements")
         size = sum(counts.values())
         if not any(n % size == 0 for n in range(self.n_atoms.low, self.n_atoms.high + 1)):
-            raise ValueError(f"formula {formula!r} has {size} atoms and no multiple of that lies inside n_atoms")
+            raise ValueError(
+                f"formula {formula!r} has {size} atoms and no multiple of that lies inside n_atoms"
+            )
 
     @property
     def formula_counts(self) -> dict[str, int] | None:
@@ -232,7 +236,9 @@ class CampaignSpec(Strict):
     name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$", description="Names the run folder.")
     seed: int = Field(0, ge=0, lt=2**32)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    workers: int | None = Field(None, ge=1, le=1024, description="Oracle processes; one per core where absent.")
+    workers: int | None = Field(
+        None, ge=1, le=1024, description="Oracle processes; one per core where absent."
+    )
     space: SearchSpace = SearchSpace()
     generator: KindSpec = KindSpec(kind="wyckoff_vae")
     start: tuple[KindSpec, ...] = Field((KindSpec(kind="generator_samples"),), min_length=1)
@@ -287,16 +293,27 @@ def load_spec(path: Path) -> CampaignSpec:
         data = yaml.safe_load(text)
     except yaml.constructor.ConstructorError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise UserError(f"{path}:{line}: {error.problem}.", "Only plain YAML values are read; remove the tag.") from None
+        raise UserError(
+            f"{path}:{line}: {error.problem}.", "Only plain YAML values are read; remove the tag."
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UserError(f"{where}: not YAML ({getattr(error, 'problem', error)}).", "Mend the line.") from None
+        raise UserError(
+            f"{where}: not YAML ({getattr(error, 'problem', error)}).", "Mend the line."
+        ) from None
     if data is None:
         raise UserError(f"{path}: the file is empty.", "See campaigns/examples for ready campaigns.")
     if not isinstance(data, dict):
-        raise UserError(f"{path}: holds a {type(data).__name__}, not keys and values.", "See campaigns/examples.")
+        raise UserError(
+            f"{path}: holds a {type(data).__name__}, not keys and values.", "See campaigns/examples."
+        )
     return parse_spec(data)
+
+
+def dump_spec(spec: CampaignSpec) -> str:
+    """The campaign as YAML, every default written out; `load_spec` reads it back as the same spec."""
+    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def parse_spec(data: dict[str, Any]) -> CampaignSpec:
@@ -315,7 +332,9 @@ def spec_errors(error: ValidationError, root: str = "") -> list[SpecError]:
         path = ".".join([root, *parts] if root else parts) or "campaign"
         value = item.get("input")
         if item["type"] == "extra_forbidden":
-            found.append(SpecError(path, f"unknown key (value {value!r}).", "Remove it or mend its spelling."))
+            found.append(
+                SpecError(path, f"unknown key (value {value!r}).", "Remove it or mend its spelling.")
+            )
         elif item["type"] == "missing":
             found.append(SpecError(path, "is missing.", "Add it."))
         else:
@@ -325,4 +344,13 @@ def spec_errors(error: ValidationError, root: str = "") -> list[SpecError]:
     return found
 
 
-__all__ = ["ELEMENT_GROUPS", "CampaignSpec", "KindSpec", "SearchSpace", "load_spec", "parse_spec", "spec_errors"]
+__all__ = [
+    "ELEMENT_GROUPS",
+    "CampaignSpec",
+    "KindSpec",
+    "SearchSpace",
+    "dump_spec",
+    "load_spec",
+    "parse_spec",
+    "spec_errors",
+]

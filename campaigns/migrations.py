@@ -1,0 +1,53 @@
+"""Schema versions of a ledger.
+
+`MIGRATIONS[n]` turns schema n into n + 1 inside the caller's transaction, so a failed step leaves the file as it was.
+A ledger written by a newer latentore is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, insert, select, update
+
+from campaigns.errors import LedgerError
+from campaigns.tables import meta, metadata
+
+SCHEMA_VERSION = 1
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
+
+
+def create_schema(connection: Connection, written_by: str) -> None:
+    """An empty ledger of the newest schema. `written_by` is the version of latentore, named when an older one refuses."""
+    metadata.create_all(connection)
+    connection.execute(
+        insert(meta),
+        [{"key": "schema_version", "value": SCHEMA_VERSION}, {"key": "written_by", "value": written_by}],
+    )
+
+
+def migrate(connection: Connection, place: str, written_by: str) -> list[int]:
+    """Bring a ledger to SCHEMA_VERSION; returns the versions it passed through. Raises LedgerError for a newer one."""
+    found = connection.execute(
+        select(meta.c.value).where(meta.c.key == "schema_version")
+    ).scalar_one_or_none()
+    if not isinstance(found, int):
+        raise LedgerError(
+            f"{place}: names no schema version.", "It is no ledger of latentore; use another folder."
+        )
+    if found > SCHEMA_VERSION:
+        newer = connection.execute(
+            select(meta.c.value).where(meta.c.key == "written_by")
+        ).scalar_one_or_none()
+        raise LedgerError(
+            f"{place}: has schema {found}, written by latentore {newer}; this is {written_by}, which reads up to "
+            f"schema {SCHEMA_VERSION}.",
+            f"Install it: pip install 'latentore>={newer}'.",
+        )
+    steps = list(range(found, SCHEMA_VERSION))
+    for version in steps:
+        MIGRATIONS[version](connection)
+        connection.execute(update(meta).where(meta.c.key == "schema_version").values(value=version + 1))
+    if steps:
+        connection.execute(update(meta).where(meta.c.key == "written_by").values(value=written_by))
+    return steps

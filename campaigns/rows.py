@@ -1,0 +1,121 @@
+"""Records <-> rows of the ledger."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pymatgen.core import Structure
+from sqlalchemy import Row
+
+from campaigns.crystals import crystal_from_json, crystal_to_json
+from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
+
+
+def candidate_row(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "id": candidate.id,
+        "round": candidate.round,
+        "arm": candidate.arm,
+        "parent": candidate.parent,
+        "generator_version": candidate.generator_version,
+        "crystal": crystal_to_json(candidate.crystal),
+        "z": None if candidate.z is None else [float(x) for x in candidate.z],
+        "predicted": {name: [float(mean), float(sd)] for name, (mean, sd) in candidate.predicted.items()},
+    }
+
+
+def read_candidate(row: Row[Any]) -> Candidate:
+    return Candidate(
+        id=row.id,
+        round=row.round,
+        arm=row.arm,
+        crystal=crystal_from_json(row.crystal),
+        z=None if row.z is None else tuple(row.z),
+        generator_version=row.generator_version,
+        parent=row.parent,
+        predicted={name: (mean, sd) for name, (mean, sd) in row.predicted.items()},
+    )
+
+
+def outcome_rows(
+    candidate_id: str, stages: Sequence[StageOutcome], proposed: str, package_versions: str | None
+) -> list[dict[str, Any]]:
+    """`proposed` is the crystal the first stage was given, as JSON. Raises ValueError for what no ledger may hold."""
+    if not stages:
+        raise ValueError(f"candidate {candidate_id!r} has no stage to record")
+    rows, given = [], proposed
+    for position, stage in enumerate(stages):
+        row = {
+            "candidate_id": candidate_id,
+            "position": position,
+            "stage": stage.stage,
+            "oracle_version": stage.oracle_version,
+            "package_versions": package_versions,
+            "seconds": float(stage.outcome.seconds),
+        }
+        if isinstance(stage.outcome, Failed):
+            row |= _failed(stage.outcome)
+        else:
+            row |= _measured(stage, stage.outcome, given)
+            given = row["crystal"] or given
+        rows.append(row)
+    return rows
+
+
+def _failed(outcome: Failed) -> dict[str, Any]:
+    return {
+        "failure": FailureCode(outcome.code).value,
+        "message": outcome.message,
+        "properties": {},
+        "crystal": None,
+        "flags": [],
+        "details": {},
+    }
+
+
+def _measured(stage: StageOutcome, outcome: Measured, given: str) -> dict[str, Any]:
+    values = {name: float(value) for name, value in outcome.values.items()}
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise ValueError(
+                f"{stage.stage} gave {name} = {value}; a value that does not exist must be a Failed"
+            )
+    returned = crystal_to_json(outcome.crystal)
+    return {
+        "failure": None,
+        "message": "",
+        "properties": values,
+        "crystal": None if returned == given else returned,
+        "flags": list(outcome.flags),
+        "details": dict(outcome.details),
+    }
+
+
+def read_outcomes(rows: Iterable[Row[Any]]) -> dict[str, tuple[StageOutcome, ...]]:
+    """Rows of `outcomes`, each with its candidate's `proposed` crystal, sorted by candidate and position."""
+    found: dict[str, tuple[StageOutcome, ...]] = {}
+    crystal: Structure | None = None
+    for row in rows:
+        if row.position == 0:
+            crystal = None
+        if row.failure is None and (crystal is None or row.crystal is not None):
+            crystal = crystal_from_json(row.crystal or row.proposed)
+        outcome = _read_outcome(row, crystal)
+        stage = StageOutcome(row.stage, row.oracle_version, outcome)
+        found[row.candidate_id] = (*found.get(row.candidate_id, ()), stage)
+    return found
+
+
+def _read_outcome(row: Row[Any], crystal: Structure | None) -> Measured | Failed:
+    if row.failure is not None:
+        return Failed(FailureCode(row.failure), row.message, row.seconds)
+    assert crystal is not None  # a measured stage has one, by the caller
+    return Measured(
+        values=row.properties,
+        crystal=crystal,
+        flags=tuple(row.flags),
+        details=row.details,
+        seconds=row.seconds,
+    )

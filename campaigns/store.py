@@ -1,0 +1,503 @@
+"""The ledger of one campaign: the only truth about what was spent and seen, and the only module that touches it.
+
+    runs/<name>/campaign.yaml    resolved copy of the spec, for reading; the ledger holds the one that counts
+                ledger.sqlite    tables.py
+                artifacts/       artifacts.py
+                export/          written by the optimizer
+
+Every method is one transaction. SQLite runs with a write-ahead log and `synchronous=FULL`: what a method has returned
+from survives a power cut, what was interrupted leaves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy.exc import DatabaseError, IntegrityError
+
+from campaigns.artifacts import Artifacts, sync_folder, write_durably
+from campaigns.database import connect_sqlite
+from campaigns.errors import CampaignLockedError, LedgerError
+from campaigns.migrations import create_schema, migrate
+from campaigns.owner import Owner
+from campaigns.records import Candidate, StageOutcome
+from campaigns.rows import candidate_row, outcome_rows, read_candidate, read_outcomes
+from campaigns.spec import CampaignSpec, dump_spec, parse_spec
+from campaigns.tables import candidates, events, generators, latents, meta, outcomes, rounds
+
+LEDGER = "ledger.sqlite"
+MAY_CHANGE = ("budget", "export", "workers", "device")
+"""Keys of a spec that may differ when a campaign is resumed: none of them decides which crystal comes next."""
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One finished phase of one round."""
+
+    round: int
+    phase: str
+    failures: Mapping[str, int]  # failure code -> count
+    figures: Mapping[str, Any]
+    finished_at: str  # UTC, ISO 8601
+
+
+@dataclass(frozen=True)
+class GeneratorRecord:
+    """One generator of the campaign; `artifact` is None for weights that came with the package."""
+
+    version: str
+    artifact: str | None
+    figures: Mapping[str, Any]
+    accepted: bool
+    added_at: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a reader of the ledger should know."""
+
+    at: str
+    kind: str
+    message: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the campaign has cost. `calls` counts candidates that entered the dearest stage, failures included."""
+
+    calls: int
+    stage_counts: Mapping[str, int]  # stage -> outcomes
+    stage_failures: Mapping[str, int]  # stage -> failed outcomes
+    stage_seconds: Mapping[str, float]
+
+    @property
+    def seconds(self) -> float:
+        """Oracle seconds over all stages, as the oracles report them."""
+        return sum(self.stage_seconds.values())
+
+
+class CampaignStore:
+    """One campaign on disk. Make one with `create` or `open`; use it as a context manager or call `close`."""
+
+    def __init__(self, folder: Path, engine: Engine) -> None:
+        """For `create` and `open` only."""
+        self.folder = folder
+        self.artifacts = Artifacts(folder / "artifacts")
+        self._engine = engine
+        with self._read() as connection:
+            self._spec = parse_spec(_meta(connection, "spec"))
+            self._dearest_stage: str = _meta(connection, "dearest_stage")
+            self._provenance: dict[str, str] = _meta(connection, "provenance")
+
+    # -- opening and closing
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        spec: CampaignSpec,
+        *,
+        provenance: Mapping[str, str],
+        dearest_stage: str | None = None,
+    ) -> CampaignStore:
+        """A new campaign in `folder`, which may exist. The ledger gets its name last, so no half-made one is ever seen.
+
+        `dearest_stage` is the oracle kind whose entries count as calls; the last of the spec's oracles where absent.
+        Raises LedgerError where the folder holds a campaign already or cannot be written.
+        """
+        try:
+            (folder / "artifacts").mkdir(parents=True, exist_ok=True)
+            return cls._create(folder, spec, dict(provenance), dearest_stage or spec.oracles[-1].kind)
+        except FileExistsError:
+            raise LedgerError(
+                f"{folder}: holds a campaign already.", "Open it, or choose another name."
+            ) from None
+        except OSError as error:
+            raise LedgerError(
+                f"{folder}: cannot be written ({error.strerror}).", "Choose another folder."
+            ) from None
+
+    @classmethod
+    def _create(
+        cls, folder: Path, spec: CampaignSpec, provenance: dict[str, str], dearest_stage: str
+    ) -> CampaignStore:
+        if (folder / LEDGER).exists():
+            raise FileExistsError
+        partial = folder / f".{LEDGER}-{os.getpid()}.partial"
+        for left_over in folder.glob(f"{partial.name}*"):  # of a killed process that had this pid
+            left_over.unlink()
+        engine = connect_sqlite(partial)
+        entries = {
+            "spec": spec.model_dump(mode="json"),
+            "provenance": provenance,
+            "dearest_stage": dearest_stage,
+            "created_at": _now(),
+        }
+        try:
+            with engine.execution_options(begin="IMMEDIATE").begin() as connection:
+                create_schema(connection, version("latentore"))
+                connection.execute(
+                    insert(meta), [{"key": key, "value": value} for key, value in entries.items()]
+                )
+        finally:
+            engine.dispose()  # the last connection folds the write-ahead log into the file
+        try:
+            os.link(partial, folder / LEDGER)  # unlike a rename, fails where another process was faster
+        finally:
+            partial.unlink()
+        sync_folder(folder)
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> CampaignStore:
+        """An existing campaign. Raises LedgerError where there is none, or a newer latentore wrote it."""
+        path = folder / LEDGER
+        if not path.is_file():
+            raise LedgerError(f"{folder}: holds no campaign.", "Start one with `optimize run CAMPAIGN`.")
+        engine = connect_sqlite(path)
+        try:
+            with engine.execution_options(begin="IMMEDIATE").begin() as connection:
+                migrate(connection, str(path), version("latentore"))
+            store = cls(folder, engine)
+        except DatabaseError as error:
+            engine.dispose()
+            raise LedgerError(
+                f"{path}: cannot be used ({error.orig}).", "Check the file and its permissions."
+            ) from None
+        except BaseException:
+            engine.dispose()
+            raise
+        store._heal_copy()
+        return store
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+    def __enter__(self) -> CampaignStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- the spec
+
+    @property
+    def spec(self) -> CampaignSpec:
+        """The spec that counts, with the latest budget, export, workers and device."""
+        return self._spec
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """Versions and origins noted when the campaign was created."""
+        return self._provenance
+
+    @property
+    def dearest_stage(self) -> str:
+        """The oracle kind whose entries count as calls."""
+        return self._dearest_stage
+
+    def adopt(self, spec: CampaignSpec) -> bool:
+        """Go on with `spec`; True where it changes anything.
+
+        Only MAY_CHANGE may differ; a change is an event and goes into the resolved copy. Raises LedgerError naming the
+        first other key that differs: the ledger would no longer be the record of one campaign.
+        """
+        old, new = self._spec.model_dump(mode="json"), spec.model_dump(mode="json")
+        changed = []
+        for key in new:
+            for where, was, now in _differences(old[key], new[key], key):
+                if key not in MAY_CHANGE:
+                    raise LedgerError(
+                        f"{where}: is {now!r}, but the campaign in {self.folder} was started with {was!r}.",
+                        f"Change it back, or give the new campaign another `name` than {spec.name!r}.",
+                    )
+                changed.append((where, was, now))
+        if not changed:
+            return False
+        message = "; ".join(f"{where}: {was!r} -> {now!r}" for where, was, now in changed)
+        with self._write() as connection:
+            connection.execute(update(meta).where(meta.c.key == "spec").values(value=new))
+            connection.execute(insert(events), _event("spec_changed", message, {}))
+        self._spec = spec
+        self._heal_copy()
+        return True
+
+    def _heal_copy(self) -> None:
+        """Write campaign.yaml where it is missing or stale (a kill between the ledger and the copy)."""
+        path, text = self.folder / "campaign.yaml", dump_spec(self._spec).encode()
+        if not path.is_file() or path.read_bytes() != text:
+            write_durably(path, text)
+
+    # -- one driver at a time
+
+    @contextmanager
+    def lock(self, *, take_over: bool = False) -> Iterator[None]:
+        """Drive this campaign alone. A lock whose process is known to be gone is taken over.
+
+        Raises CampaignLockedError naming pid and host of the process that holds it, unless `take_over`.
+        """
+        mine = Owner.this_process()
+        with self._write() as connection:
+            entry = _meta(connection, "lock", None)
+            if entry and not take_over and (holder := Owner(**entry)).may_live:
+                raise CampaignLockedError(
+                    f"{self.folder}: process {holder.pid} on {holder.host} drives this campaign since {holder.since}.",
+                    "Wait for it or stop it; where it is surely gone, run again with --take-over.",
+                )
+            connection.execute(delete(meta).where(meta.c.key == "lock"))
+            connection.execute(insert(meta), {"key": "lock", "value": asdict(mine)})
+        try:
+            yield
+        finally:
+            with self._write() as connection:
+                if _meta(connection, "lock", None) == asdict(mine):
+                    connection.execute(delete(meta).where(meta.c.key == "lock"))
+
+    @property
+    def driver(self) -> Owner | None:
+        """The process that drives the campaign now, as far as can be told."""
+        with self._read() as connection:
+            entry = _meta(connection, "lock", None)
+        owner = Owner(**entry) if entry else None
+        return owner if owner and owner.may_live else None
+
+    # -- rounds and candidates
+
+    def finish_phase(
+        self,
+        round: int,
+        phase: str,
+        *,
+        candidates: Sequence[Candidate] = (),
+        failures: Mapping[str, int] | None = None,
+        figures: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Write what the phase proposed and mark it done, together. False, and nothing written, where it was done."""
+        proposals = [candidate_row(candidate) for candidate in candidates]
+        with self._write() as connection:
+            if _phase_done(connection, round, phase):
+                return False
+            if proposals:
+                self._insert_candidates(connection, proposals)
+            connection.execute(
+                insert(rounds),
+                {
+                    "round": round,
+                    "phase": phase,
+                    "failures": {str(code): count for code, count in (failures or {}).items()},
+                    "figures": dict(figures or {}),
+                    "finished_at": _now(),
+                },
+            )
+        return True
+
+    @staticmethod
+    def _insert_candidates(connection: Connection, proposals: list[dict[str, Any]]) -> None:
+        try:
+            connection.execute(insert(candidates), proposals)
+        except IntegrityError:
+            ids = ", ".join(str(row["id"]) for row in proposals)
+            raise ValueError(
+                f"candidate ids must be unique in the campaign, among {ids} one is not"
+            ) from None
+
+    def phase_done(self, round: int, phase: str) -> bool:
+        with self._read() as connection:
+            return _phase_done(connection, round, phase)
+
+    def rounds(self) -> list[RoundRecord]:
+        """Every finished phase, in the order they were finished."""
+        with self._read() as connection:
+            found = connection.execute(select(rounds).order_by(rounds.c.seq))
+            return [RoundRecord(r.round, r.phase, r.failures, r.figures, r.finished_at) for r in found]
+
+    def candidates(self, round: int | None = None) -> list[Candidate]:
+        """In the order of proposal; of one round, or all."""
+        query = select(candidates).order_by(candidates.c.seq)
+        if round is not None:
+            query = query.where(candidates.c.round == round)
+        with self._read() as connection:
+            return [read_candidate(row) for row in connection.execute(query)]
+
+    def pending(self) -> list[Candidate]:
+        """Proposed and without outcome, in the order of proposal."""
+        measured = select(outcomes.c.candidate_id)
+        query = select(candidates).where(candidates.c.id.not_in(measured)).order_by(candidates.c.seq)
+        with self._read() as connection:
+            return [read_candidate(row) for row in connection.execute(query)]
+
+    # -- outcomes
+
+    def record(
+        self, candidate_id: str, stages: Sequence[StageOutcome], *, package_versions: str | None = None
+    ) -> bool:
+        """Write one candidate's way through the cascade. False, and nothing written, where it was recorded before.
+
+        Raises ValueError for an unknown candidate, no stages, or a value that is not a finite number.
+        """
+        with self._write() as connection:
+            proposed = connection.execute(
+                select(candidates.c.crystal).where(candidates.c.id == candidate_id)
+            ).scalar_one_or_none()
+            if proposed is None:
+                raise ValueError(f"candidate {candidate_id!r} was never proposed")
+            known = select(outcomes.c.position).where(outcomes.c.candidate_id == candidate_id)
+            if connection.execute(known.limit(1)).first():
+                return False
+            connection.execute(
+                insert(outcomes), outcome_rows(candidate_id, stages, proposed, package_versions)
+            )
+        return True
+
+    def outcomes(self) -> dict[str, tuple[StageOutcome, ...]]:
+        """Candidate id -> its stages in order, for every candidate that has been evaluated, in the order of proposal."""
+        query = (
+            select(outcomes, candidates.c.crystal.label("proposed"))
+            .join(candidates, candidates.c.id == outcomes.c.candidate_id)
+            .order_by(candidates.c.seq, outcomes.c.position)
+        )
+        with self._read() as connection:
+            return read_outcomes(connection.execute(query))
+
+    def spent(self) -> Spent:
+        """What has been spent so far."""
+        stage = outcomes.c.stage
+        query = select(
+            stage, func.count(), func.count(outcomes.c.failure), func.sum(outcomes.c.seconds)
+        ).group_by(stage)
+        entered = select(func.count(outcomes.c.candidate_id.distinct())).where(stage == self._dearest_stage)
+        with self._read() as connection:
+            found = connection.execute(query.order_by(func.min(outcomes.c.position), stage)).all()
+            calls = connection.execute(entered).scalar_one()
+        return Spent(
+            calls=calls,
+            stage_counts={name: count for name, count, _, _ in found},
+            stage_failures={name: failed for name, _, failed, _ in found},
+            stage_seconds={name: seconds for name, _, _, seconds in found},
+        )
+
+    # -- latents and generators
+
+    def add_latents(self, generator_version: str, z: Mapping[str, Sequence[float]]) -> None:
+        """Keep the latent of each candidate id under this generator, replacing any that was there."""
+        if not z:
+            return
+        new = [
+            {"candidate_id": name, "generator_version": generator_version, "z": [float(x) for x in point]}
+            for name, point in z.items()
+        ]
+        with self._write() as connection:
+            for row in new:
+                connection.execute(
+                    delete(latents).where(
+                        latents.c.candidate_id == row["candidate_id"],
+                        latents.c.generator_version == generator_version,
+                    )
+                )
+            connection.execute(insert(latents), new)
+
+    def latents(self, generator_version: str) -> dict[str, tuple[float, ...]]:
+        """Candidate id -> latent `[d]` under this generator, in the order of proposal."""
+        query = (
+            select(latents.c.candidate_id, latents.c.z)
+            .join(candidates, candidates.c.id == latents.c.candidate_id)
+            .where(latents.c.generator_version == generator_version)
+            .order_by(candidates.c.seq)
+        )
+        with self._read() as connection:
+            return {name: tuple(z) for name, z in connection.execute(query)}
+
+    def add_generator(
+        self, version: str, artifact_sha: str | None, figures: Mapping[str, Any], accepted: bool
+    ) -> bool:
+        """Note a generator; its artifact must be stored first. False, and nothing written, where it was noted before."""
+        if artifact_sha is not None:
+            self.artifacts.path(artifact_sha)
+        row = {
+            "version": version,
+            "artifact": artifact_sha,
+            "figures": dict(figures),
+            "accepted": accepted,
+            "added_at": _now(),
+        }
+        with self._write() as connection:
+            if connection.execute(select(generators.c.seq).where(generators.c.version == version)).first():
+                return False
+            connection.execute(insert(generators), row)
+        return True
+
+    def generators(self) -> list[GeneratorRecord]:
+        """In the order they were added."""
+        with self._read() as connection:
+            found = connection.execute(select(generators).order_by(generators.c.seq))
+            return [GeneratorRecord(r.version, r.artifact, r.figures, r.accepted, r.added_at) for r in found]
+
+    # -- events
+
+    def event(self, kind: str, message: str, **data: Any) -> None:
+        """Note something a reader should know; `data` is JSON-able."""
+        with self._write() as connection:
+            connection.execute(insert(events), _event(kind, message, data))
+
+    def events(self) -> list[Event]:
+        """In the order they happened."""
+        with self._read() as connection:
+            found = connection.execute(select(events).order_by(events.c.seq))
+            return [Event(r.at, r.kind, r.message, r.data) for r in found]
+
+    # -- transactions
+
+    def _read(self) -> AbstractContextManager[Connection]:
+        return self._engine.begin()
+
+    def _write(self) -> AbstractContextManager[Connection]:
+        # IMMEDIATE takes SQLite's write lock at once: a transaction that reads, then writes, never has to be repeated.
+        return self._engine.execution_options(begin="IMMEDIATE").begin()
+
+
+_REQUIRED = object()
+
+
+def _meta(connection: Connection, key: str, default: Any = _REQUIRED) -> Any:
+    row = connection.execute(select(meta.c.value).where(meta.c.key == key)).first()
+    if row is None and default is _REQUIRED:
+        raise LedgerError(f"the ledger lacks its {key}.", "Restore the run folder from a copy.")
+    return default if row is None else row.value
+
+
+def _phase_done(connection: Connection, round: int, phase: str) -> bool:
+    query = select(rounds.c.seq).where(rounds.c.round == round, rounds.c.phase == phase)
+    return connection.execute(query).first() is not None
+
+
+def _event(kind: str, message: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"at": _now(), "kind": kind, "message": message, "data": dict(data)}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _differences(old: Any, new: Any, path: str) -> Iterable[tuple[str, Any, Any]]:
+    """(dotted path, old, new) of every leaf that differs between two JSON trees."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}")
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (was, now) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(was, now, f"{path}.{index}")
+    elif old != new:
+        yield path, old, new

@@ -1,0 +1,98 @@
+"""The tables of a ledger, schema 1. Only `store.py` and `migrations.py` use them."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", String(64), primary_key=True),  # schema_version, spec, provenance, dearest_stage, lock ...
+    Column("value", JSON, nullable=False),
+)
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("round", Integer, nullable=False),
+    Column("phase", String(32), nullable=False),
+    Column("failures", JSON, nullable=False),  # failure code -> count
+    Column("figures", JSON, nullable=False),
+    Column("finished_at", String(32), nullable=False),  # UTC, ISO 8601
+    UniqueConstraint("round", "phase"),
+)
+
+candidates = Table(
+    "candidates",
+    metadata,
+    Column("seq", Integer, primary_key=True),  # order of proposal
+    Column("id", String(64), unique=True, nullable=False),
+    Column("round", Integer, nullable=False, index=True),
+    Column("arm", String(64), nullable=False),
+    Column("parent", String(64)),
+    Column("generator_version", String(128), nullable=False),
+    Column("crystal", Text, nullable=False),  # as proposed, see crystals.py
+    Column("z", JSON(none_as_null=True)),  # the latent that was proposed
+    Column("predicted", JSON, nullable=False),  # property -> [mean, standard deviation]
+)
+
+latents = Table(
+    "latents",
+    metadata,
+    Column("candidate_id", ForeignKey("candidates.id"), primary_key=True),
+    Column("generator_version", String(128), primary_key=True),
+    Column("z", JSON, nullable=False),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("candidate_id", ForeignKey("candidates.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),  # 0 for the first stage
+    Column("stage", String(64), nullable=False, index=True),
+    Column("oracle_version", String(256), nullable=False),
+    Column("failure", String(64)),  # FailureCode, null where measured
+    Column("message", Text, nullable=False),
+    Column("properties", JSON, nullable=False),  # property -> number
+    Column("crystal", Text),  # null where the stage returned the crystal it was given
+    Column("flags", JSON, nullable=False),
+    Column("details", JSON, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("package_versions", Text),
+)
+
+generators = Table(
+    "generators",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("version", String(128), unique=True, nullable=False),
+    Column("artifact", String(64)),  # SHA-256 of the weights under artifacts/, null for the bundled ones
+    Column("figures", JSON, nullable=False),
+    Column("accepted", Boolean, nullable=False),
+    Column("added_at", String(32), nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("at", String(32), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("data", JSON, nullable=False),
+)
