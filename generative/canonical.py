@@ -1,0 +1,205 @@
+"""One code per crystal: the smallest among the descriptions that the normaliser makes equivalent.
+
+The stated order, each step keeping only the descriptions that are smallest so far:
+
+1. the sorted Wyckoff letters;
+2. the elements in the order of those letters, by Mendeleev number (chemically similar elements stay neighbours, so a
+   prototype keeps its code when an element is exchanged for its neighbour);
+3. the lattice parameters (only orthorhombic, monoclinic and triclinic descriptions differ in them);
+4. the free coordinates, orbit by orbit, each orbit at the smallest of its equivalent representatives.
+
+Real numbers within `TIE` of the smallest count as equal, so noise far below it cannot choose. Mirror images get the
+same code (they are the same material), except that the eleven enantiomorphic pairs of space groups stay apart.
+In polar groups the free origin is put on an orbit: one of the rarest (letter, element) class, chosen by rule 4.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generative.symmetry import Array, SpaceGroup, mendeleev_rank, space_group
+
+TIE = 5e-3  # fractional coordinates; relative for lengths; radians for angles
+
+
+@dataclass(frozen=True, eq=False)
+class WyckoffCode:
+    """A crystal in the standard setting. `k` orbits; two codes are compared with `same_code`."""
+
+    space_group: int
+    positions: NDArray[np.int64]  # [k] index into the group's positions, a = 0
+    elements: NDArray[np.int64]  # [k] atomic numbers
+    coords: Array  # [k, 3] free coordinates in the slots of the template, zeros elsewhere
+    lattice: Array  # [6] a, b, c in angstrom, alpha, beta, gamma in degrees (conventional cell)
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms in the primitive cell."""
+        return int(space_group(self.space_group).multiplicities[self.positions].sum())
+
+
+def same_code(a: WyckoffCode, b: WyckoffCode, tolerance: float = 0.02) -> bool:
+    """Equal symmetry and elements; coordinates (periodic), lengths (relative) and angles (radians) within `tolerance`."""
+    if a.space_group != b.space_group or len(a.positions) != len(b.positions):
+        return False
+    if not (np.array_equal(a.positions, b.positions) and np.array_equal(a.elements, b.elements)):
+        return False
+    gap = np.abs(a.coords - b.coords - np.rint(a.coords - b.coords)).max(initial=0)
+    lengths = np.abs(a.lattice[:3] / b.lattice[:3] - 1).max()
+    angles = np.radians(np.abs(a.lattice[3:] - b.lattice[3:])).max()
+    return bool(max(gap, lengths, angles) <= tolerance)
+
+
+def lattice_parameters(cell: Array) -> Array:
+    """Rows of a cell, `[..., 3, 3]` -> a, b, c, alpha, beta, gamma in angstrom and degrees, `[..., 6]`."""
+    gram = cell @ np.swapaxes(cell, -1, -2)
+    lengths = np.sqrt(np.diagonal(gram, axis1=-2, axis2=-1))
+    pairs = [(1, 2), (0, 2), (0, 1)]
+    cosines = np.stack([gram[..., i, j] / (lengths[..., i] * lengths[..., j]) for i, j in pairs], axis=-1)
+    return np.concatenate([lengths, np.degrees(np.arccos(np.clip(cosines, -1, 1)))], axis=-1)
+
+
+def smallest(keys: Array) -> NDArray[np.int64]:
+    """Indices of the rows of `keys [n, m]` that are lexicographically smallest, ties within TIE."""
+    left = np.arange(len(keys))
+    for column in range(keys.shape[1]):
+        values = keys[left, column]
+        left = left[values <= values.min() + TIE]
+        if len(left) == 1:
+            break
+    return left
+
+
+@cache
+def _unimodular() -> NDArray[np.int64]:
+    """Integer matrices of determinant +-1 with entries -1, 0, 1."""
+    matrices = np.array(list(itertools.product((-1, 0, 1), repeat=9))).reshape(-1, 3, 3)
+    return matrices[np.abs(np.rint(np.linalg.det(matrices))) == 1]
+
+
+def _lattice_key(parameters: Array) -> Array:
+    """Reduced cells first: total length, then lengths, then angles; lengths relative to the mean. `[n, 6]` -> `[n, 7]`."""
+    lengths = parameters[:, :3] / parameters[:, :3].mean(axis=1).min()
+    return np.concatenate([lengths.sum(axis=1, keepdims=True), lengths, np.radians(parameters[:, 3:])], axis=1)
+
+
+def _settings(group: SpaceGroup, cell: Array) -> tuple[list[NDArray[np.int64]], Array]:
+    """Linear parts worth considering for this lattice, and their lattice parameters `[n, 6]`.
+
+    Triclinic cells are Niggli-reduced before and varied by unimodular matrices; monoclinic ones keep the shears of the
+    normaliser that give the shortest cell. Elsewhere the normaliser's own matrices are few and all are kept.
+    """
+    if group.system == "triclinic":
+        parts = _unimodular().astype(float)
+        parameters = lattice_parameters(np.swapaxes(np.linalg.inv(parts), 1, 2) @ cell)
+        keep = smallest(_lattice_key(parameters))
+    else:
+        unique: dict[bytes, Array] = {p.tobytes(): p for p, _ in group.cosets}
+        parts = np.array(list(unique.values()))
+        parameters = lattice_parameters(np.swapaxes(np.linalg.inv(parts), 1, 2) @ cell)
+        keep = np.arange(len(parts))
+        if group.system == "monoclinic":
+            totals = _lattice_key(parameters)[:, 0]
+            keep = np.flatnonzero(totals <= totals.min() + TIE)
+    return [parts[i] for i in keep], parameters[keep]
+
+
+def _orbit_minimum(group: SpaceGroup, position: int, u: Array) -> Array:
+    """Smallest equivalent representatives of free coordinates `u [n, 3]`, `[n, 3]`."""
+    linear, shift = group.stabilisers[position]
+    images = np.einsum("sij,nj->nsi", linear, u) + shift
+    images %= 1.0
+    images[images > 1.0 - TIE] -= 1.0
+    if images.shape[1] == 1:
+        return images[:, 0]
+    return np.array([rows[smallest(rows)[0]] for rows in images])
+
+
+def _describe(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], coords: Array) -> Array:
+    """Orbits in canonical order with minimal representatives: an index column then coordinates, `[k, 4]`."""
+    smallest_coords = np.zeros_like(coords)
+    for position in np.unique(positions):
+        if group.degrees[position]:
+            mine = positions == position
+            smallest_coords[mine] = _orbit_minimum(group, int(position), coords[mine])
+    rounded = np.round(smallest_coords / TIE)
+    order = np.lexsort((rounded[:, 2], rounded[:, 1], rounded[:, 0], ranks, positions))
+    return np.concatenate([order[:, None], smallest_coords[order]], axis=1)
+
+
+def _origins(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64]) -> list[int | None]:
+    """Orbits that may carry the origin of a polar group: all of the rarest (letter, element) class, else [None]."""
+    if not group.polar:
+        return [None]
+    classes: dict[tuple[int, int], list[int]] = {}
+    for index, key in enumerate(zip(positions.tolist(), ranks.tolist(), strict=True)):
+        classes.setdefault(key, []).append(index)
+    return list(min(classes.items(), key=lambda item: (len(item[1]), item[0]))[1])
+
+
+def canonical_code(number: int, positions: NDArray[np.int64], elements: NDArray[np.int64], coords: Array, cell: Array) -> WyckoffCode:
+    """The canonical code of a crystal given in any description of the standard setting.
+
+    `positions [k]`, `elements [k]` (atomic numbers), `coords [k, 3]` free coordinates, `cell [3, 3]` rows in angstrom of
+    the conventional cell (Niggli-reduced where triclinic).
+    """
+    group = space_group(number)
+    ranks = mendeleev_rank()[elements]
+    descriptions = _discrete(group, positions, ranks, coords, cell)
+    lattice_keys = _lattice_key(np.array([d[3] for d in descriptions]))
+    descriptions = [descriptions[i] for i in smallest(lattice_keys)]
+    rows, finished = [], []
+    for moved, u, index, parameters in descriptions:
+        for origin in _origins(group, moved, ranks[index]):
+            shifted = u.copy()
+            if origin is not None:
+                for axis in group.polar:
+                    shifted[:, axis] -= u[origin, axis]
+            described = _describe(group, moved, ranks[index], shifted)
+            rows.append(described[:, 1:].ravel())
+            finished.append((moved, described, index, parameters))
+    moved, described, index, parameters = finished[smallest(np.array(rows))[0]]
+    order = described[:, 0].astype(int)
+    return WyckoffCode(number, moved[order], elements[index][order], described[:, 1:] % 1.0, parameters)
+
+
+def _discrete(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], coords: Array, cell: Array) -> list:
+    """Rules 1 and 2: descriptions (positions, coords, orbit order, lattice parameters) with the smallest discrete key."""
+    target, linear, shift = group.coset_images
+    settings, parameters = _settings(group, cell)
+    found = []
+    for part, lattice in zip(settings, parameters, strict=True):
+        if group.system == "triclinic":
+            start = _retransform(group, positions, coords, part)
+            chosen = range(len(group.cosets))
+        else:
+            start = positions, coords
+            chosen = [i for i, (p, _) in enumerate(group.cosets) if np.array_equal(p, part)]
+        for i in chosen:
+            moved = target[i, start[0]]
+            order = np.lexsort((ranks, moved))
+            key = (tuple(moved[order]), tuple(ranks[order]))
+            found.append((key, i, start, order, lattice))
+    best = min(item[0] for item in found)
+    descriptions = []
+    for key, i, (where, u), order, lattice in found:
+        if key == best:
+            images = np.einsum("kij,kj->ki", linear[i, where], u) + shift[i, where]
+            descriptions.append((target[i, where][order], images[order], order, lattice))
+    return descriptions
+
+
+def _retransform(group: SpaceGroup, positions: NDArray[np.int64], coords: Array, part: Array) -> tuple[NDArray[np.int64], Array]:
+    """Positions and free coordinates after a change of basis with the origin kept (triclinic groups only)."""
+    moved, u = positions.copy(), coords.copy()
+    for k, position in enumerate(positions):
+        template = group.positions[position]
+        site = group.identify(part @ (template.linear @ coords[k] + template.shift))
+        assert site is not None  # a unimodular change of basis maps inversion centres to inversion centres
+        moved[k], u[k] = site
+    return moved, u

@@ -1,0 +1,142 @@
+"""Crystals as Wyckoff sequences: space group, orbits (letter, element, free coordinates), free lattice parameters.
+
+Encoding gives one canonical code per crystal (see `generative.canonical`); decoding a code always gives a crystal of the
+space group it names, or a higher one where coordinates happen to coincide with a more special position.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import moyopy
+import numpy as np
+from pydantic import Field
+from pymatgen.core import Element, Lattice, Structure
+
+from campaigns.elements import SYMBOLS
+from campaigns.records import FailureCode
+from campaigns.spec import Strict
+from generative.canonical import WyckoffCode, canonical_code
+from generative.protocols import DecodeFailure, EncodeFailure
+from generative.symmetry import Array, space_group
+
+DEFAULT_SYMPREC_ANG = 0.1
+
+
+class Params(Strict):
+    """How symmetry is found."""
+
+    symprec_ang: float = Field(DEFAULT_SYMPREC_ANG, gt=0, le=0.5, description="Symmetry tolerance (angstrom).")
+    max_atoms: int = Field(200, ge=1, description="Largest primitive cell that is encoded.")
+
+
+def build(params: Params, context: Any = None) -> WyckoffRepresentation:
+    return WyckoffRepresentation(params)
+
+
+@dataclass(frozen=True)
+class WyckoffRepresentation:
+    """`featurize` and `reconstruct` keep length and order."""
+
+    params: Params = Params()
+
+    def featurize(self, xs: Sequence[Structure]) -> list[WyckoffCode | EncodeFailure]:
+        return [self._encode(x) for x in xs]
+
+    def reconstruct(self, codes: Sequence[WyckoffCode]) -> list[Structure | DecodeFailure]:
+        return [crystal_of(code) for code in codes]
+
+    def _encode(self, x: Structure) -> WyckoffCode | EncodeFailure:
+        if not x.is_ordered or any(not isinstance(s, Element) and not hasattr(s, "element") for s in x.species):
+            return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, "partial occupancies or dummy species")
+        heaviest = max(site.specie.Z for site in x)
+        if heaviest > len(SYMBOLS):
+            return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, f"atomic number {heaviest} is beyond the table")
+        for symprec in (self.params.symprec_ang, self.params.symprec_ang / 10, self.params.symprec_ang / 100):
+            code = _encode_at(x, symprec)
+            if code is not None:
+                break
+        else:
+            return EncodeFailure(FailureCode.ENCODE_NO_SYMMETRY, "no tolerance gave a consistent set of orbits")
+        if code.n_atoms > self.params.max_atoms:
+            return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, f"{code.n_atoms} atoms exceed {self.params.max_atoms}")
+        return code
+
+
+def _encode_at(x: Structure, symprec: float) -> WyckoffCode | None:
+    """The code at one tolerance; None where the symmetry found there is inconsistent with the atoms."""
+    try:
+        cell = moyopy.Cell(x.lattice.matrix.tolist(), x.frac_coords.tolist(), [s.specie.Z for s in x])
+        found = moyopy.MoyoDataset(cell, symprec=symprec, setting=moyopy.Setting.standard())
+    except (ValueError, RuntimeError):  # moyopy's way to say that no group fits at this tolerance
+        return None
+    group = space_group(found.number)
+    basis = np.array(found.std_cell.basis)
+    primitive_basis = np.array(found.prim_std_cell.basis)
+    sites = np.array(found.prim_std_cell.positions) @ primitive_basis @ np.linalg.inv(basis)
+    numbers = np.array(found.prim_std_cell.numbers)
+    label = np.empty(len(numbers), dtype=int)
+    label[np.array(found.mapping_std_prim)] = np.array(found.orbits)
+    if group.system == "triclinic":
+        reduced = np.array(moyopy.niggli_reduce(basis.tolist())[0])
+        sites, basis = sites @ basis @ np.linalg.inv(reduced), reduced
+    _, first = np.unique(label, return_index=True)
+    located = [group.identify(sites[i]) for i in first]
+    if any(site is None for site in located):
+        return None
+    positions = np.array([site[0] for site in located if site is not None])
+    coords = np.array([site[1] for site in located if site is not None])
+    if group.multiplicities[positions].sum() != len(numbers):
+        return None
+    return canonical_code(found.number, positions, numbers[first], coords, basis)
+
+
+def lattice_matrix(parameters: Array) -> Array:
+    """Rows of the conventional cell from a, b, c (angstrom), alpha, beta, gamma (degrees)."""
+    return np.array(Lattice.from_parameters(*parameters).matrix)
+
+
+def crystal_of(code: WyckoffCode) -> Structure | DecodeFailure:
+    """The primitive cell of a code. A cell whose angles close no volume is a DecodeFailure."""
+    group = space_group(code.space_group)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            cell = lattice_matrix(code.lattice)
+        except (ValueError, RuntimeWarning):
+            return DecodeFailure(FailureCode.DECODE_INVALID, f"angles {code.lattice[3:].round(1)} close no cell")
+    if not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1e-3:
+        return DecodeFailure(FailureCode.DECODE_INVALID, f"angles {code.lattice[3:].round(1)} close no cell")
+    sites, species = [], []
+    for position, number, u in zip(code.positions, code.elements, code.coords, strict=True):
+        linear, shift = group.orbits[position]
+        sites.append(linear @ u + shift)
+        species += [SYMBOLS[number - 1]] * len(linear)
+    local = np.concatenate(sites) @ np.linalg.inv(group.primitive)
+    return Structure(Lattice(group.primitive @ cell), species, local % 1.0)
+
+
+def fingerprint_of(code: WyckoffCode) -> str:
+    """Space group, reduced formula and occupied Wyckoff positions, like `225:NaCl:4a-Na,4b-Cl`.
+
+    Built from the canonical code, so it does not depend on the setting, the origin or the cell a crystal came in.
+    """
+    group = space_group(code.space_group)
+    amounts: dict[str, int] = {}
+    words = []
+    for position, number in zip(code.positions, code.elements, strict=True):
+        symbol = SYMBOLS[number - 1]
+        amounts[symbol] = amounts.get(symbol, 0) + int(group.multiplicities[position])
+        words.append(f"{group.positions[position].multiplicity}{group.positions[position].letter}-{symbol}")
+    divisor = np.gcd.reduce(list(amounts.values()))
+    formula = "".join(f"{s}{n // divisor if n > divisor else ''}" for s, n in sorted(amounts.items()))
+    return f"{code.space_group}:{formula}:{','.join(words)}"
+
+
+def fingerprint(crystal: Structure, symprec_ang: float = DEFAULT_SYMPREC_ANG) -> str | EncodeFailure:
+    """The symmetry-invariant fingerprint of a crystal, or why it has none."""
+    code = WyckoffRepresentation(Params(symprec_ang=symprec_ang)).featurize([crystal])[0]
+    return code if isinstance(code, EncodeFailure) else fingerprint_of(code)

@@ -1,0 +1,195 @@
+"""Space groups as arrays: operations, Wyckoff positions, and how the normaliser permutes them.
+
+Everything is in the standard setting of International Tables A. A Wyckoff position is the affine template
+`x = linear @ u + shift` of its first representative; `u [3]` holds the free coordinates in the slots x, y, z that occur
+in the template, and zeros elsewhere.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+SITE_TOLERANCE = 1e-3  # fractional; sites are refined before they are identified, so this only absorbs rounding
+PRIMITIVE = {  # rows: primitive vectors in the conventional basis, by the centring translations (in halves and thirds)
+    "P": np.eye(3),
+    "A": np.array([[1, 0, 0], [0, 0.5, -0.5], [0, 0.5, 0.5]]),
+    "C": np.array([[0.5, -0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]),
+    "I": np.array([[-0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.5, 0.5, -0.5]]),
+    "F": np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]),
+    "R": np.array([[2 / 3, 1 / 3, 1 / 3], [-1 / 3, 1 / 3, 1 / 3], [-1 / 3, -2 / 3, 1 / 3]]),
+}
+
+
+@cache
+def _data() -> dict[str, Any]:
+    return json.loads(gzip.decompress(files("generative").joinpath("data/symmetry.json.gz").read_bytes()))
+
+
+@cache
+def mendeleev_rank() -> NDArray[np.int64]:
+    """`rank[Z]`: Pettifor's chemical order (Solid State Commun. 51, 31, 1984) as pymatgen tabulates it; `[104]`."""
+    order = np.array([0, *_data()["mendeleev"]])
+    return np.argsort(np.argsort(order, kind="stable"), kind="stable")
+
+
+@dataclass(frozen=True)
+class Position:
+    """One Wyckoff position. `rows[v]` and `signs[v]` read free slot v back: `u_v = signs[v] * (x - shift)[rows[v]]`."""
+
+    letter: str
+    multiplicity: int
+    linear: Array  # [3, 3]
+    shift: Array  # [3]
+    free: tuple[int, ...]
+    rows: tuple[int, ...]
+    signs: tuple[int, ...]
+
+    def solve(self, linear: Array, shift: Array) -> tuple[Array, Array]:
+        """Affine maps into this template: `x = linear @ v + shift` -> `u = A @ v + a`. Batched over the first axes."""
+        a_linear, a_shift = np.zeros_like(linear), np.zeros_like(shift)
+        for slot, row, sign in zip(self.free, self.rows, self.signs, strict=True):
+            a_linear[..., slot, :] = sign * linear[..., row, :]
+            a_shift[..., slot] = sign * (shift[..., row] - self.shift[row])
+        return a_linear, a_shift
+
+
+def _position(letter: str, entry: dict[str, Any], unit: int) -> Position:
+    linear = np.array(entry["linear"], dtype=float)
+    free = tuple(int(v) for v in range(3) if linear[:, v].any())
+    rows, signs = [], []
+    for slot in free:
+        row = next(r for r in range(3) if abs(linear[r, slot]) == 1 and np.count_nonzero(linear[r]) == 1)
+        rows.append(row)
+        signs.append(int(linear[row, slot]))
+    shift = np.array(entry["shift"]) / unit
+    return Position(letter, entry["multiplicity"], linear, shift, free, tuple(rows), tuple(signs))
+
+
+def wrapped(x: Array) -> Array:
+    """Distance to the nearest integer, signed."""
+    return x - np.rint(x)
+
+
+@dataclass(frozen=True)
+class SpaceGroup:
+    """One space group with its positions; derived tables are built on first use and kept."""
+
+    number: int
+    symbol: str
+    system: str
+    rotations: Array  # [n_ops, 3, 3], conventional cell, centring included
+    shifts: Array  # [n_ops, 3]
+    polar: tuple[int, ...]
+    positions: tuple[Position, ...]
+    cosets: tuple[tuple[Array, Array], ...]  # (P, p) of the normaliser modulo the group, identity first
+
+    @cached_property
+    def centring(self) -> Array:
+        """Centring translations, `[n, 3]`."""
+        pure = (self.rotations == np.eye(3)).all(axis=(1, 2))
+        return self.shifts[pure] % 1.0
+
+    @cached_property
+    def primitive(self) -> Array:
+        """Rows: primitive vectors in the conventional basis, `[3, 3]`."""
+        return PRIMITIVE[self.symbol[0]]
+
+    @cached_property
+    def multiplicities(self) -> NDArray[np.int64]:
+        """Atoms per primitive cell of each position, `[n_positions]`."""
+        return np.array([p.multiplicity // len(self.centring) for p in self.positions])
+
+    @cached_property
+    def degrees(self) -> NDArray[np.int64]:
+        """Free coordinates of each position, `[n_positions]`."""
+        return np.array([len(p.free) for p in self.positions])
+
+    @cached_property
+    def orbits(self) -> tuple[tuple[Array, Array], ...]:
+        """Per position the affine maps of its atoms in one primitive cell: `[m, 3, 3]`, `[m, 3]` (conventional basis)."""
+        to_primitive = np.linalg.inv(self.primitive)
+        found = []
+        for position in self.positions:
+            linear = self.rotations @ position.linear
+            shift = self.rotations @ position.shift + self.shifts
+            local_linear = np.rint(np.swapaxes(linear, 1, 2) @ to_primitive * 24).astype(int)
+            local_shift = np.rint(shift @ to_primitive * 24).astype(int) % 24
+            keys = np.concatenate([local_linear.reshape(len(linear), 9), local_shift], axis=1)
+            first = np.sort(np.unique(keys, axis=0, return_index=True)[1])
+            found.append((linear[first], shift[first]))
+        return tuple(found)
+
+    def _maps(self, linear: Array, shift: Array, target: Position) -> tuple[Array, Array]:
+        """All u-space maps by which the group carries `x = linear @ v + shift` into the target's template."""
+        all_linear = self.rotations @ linear
+        all_shift = self.rotations @ shift + self.shifts
+        a_linear, a_shift = target.solve(all_linear, all_shift)
+        same_linear = np.abs(target.linear @ a_linear - all_linear).max(axis=(1, 2)) < 1e-9
+        gap = wrapped(a_shift @ target.linear.T + target.shift - all_shift)
+        fits = same_linear & (np.abs(gap).max(axis=1) < 1e-9)
+        keys = np.concatenate([a_linear[fits].reshape(-1, 9), a_shift[fits] % 1.0 % (1 - 1e-9)], axis=1)
+        first = np.unique(np.round(keys, 6), axis=0, return_index=True)[1]
+        return a_linear[fits][first], a_shift[fits][first]
+
+    @cached_property
+    def stabilisers(self) -> tuple[tuple[Array, Array], ...]:
+        """Per position the maps u -> u' that give the same orbit: `[s, 3, 3]`, `[s, 3]`."""
+        return tuple(self._maps(p.linear, p.shift, p) for p in self.positions)
+
+    @cached_property
+    def coset_images(self) -> tuple[NDArray[np.int64], Array, Array]:
+        """How coset i moves position j: target `[i, j]`, and the map u -> u' as `[i, j, 3, 3]`, `[i, j, 3]`."""
+        n, m = len(self.cosets), len(self.positions)
+        target, linear, shift = np.zeros((n, m), int), np.zeros((n, m, 3, 3)), np.zeros((n, m, 3))
+        for i, (p_linear, p_shift) in enumerate(self.cosets):
+            for j, position in enumerate(self.positions):
+                moved_linear, moved_shift = p_linear @ position.linear, p_linear @ position.shift + p_shift
+                for k, other in enumerate(self.positions):
+                    if other.multiplicity != position.multiplicity or len(other.free) != len(position.free):
+                        continue
+                    maps = self._maps(moved_linear, moved_shift, other)
+                    if len(maps[0]):
+                        target[i, j], linear[i, j], shift[i, j] = k, maps[0][0], maps[1][0]
+                        break
+                else:
+                    raise AssertionError(f"space group {self.number}: coset {i} loses position {position.letter}")
+        return target, linear, shift
+
+    def identify(self, x: Array) -> tuple[int, Array] | None:
+        """Position index and free coordinates `[3]` of the orbit through `x [3]`; None where nothing fits."""
+        images = (self.rotations @ x + self.shifts) % 1.0
+        for index in np.argsort(self.degrees, kind="stable"):
+            position = self.positions[index]
+            _, u = position.solve(np.zeros((len(images), 3, 3)), images)
+            gap = np.abs(wrapped(u @ position.linear.T + position.shift - images)).max(axis=1)
+            if gap.min() < SITE_TOLERANCE:
+                return int(index), u[int(gap.argmin())] % 1.0
+        return None
+
+
+@cache
+def space_group(number: int) -> SpaceGroup:
+    """The space group of this International Tables number (1 to 230)."""
+    data = _data()
+    unit, entry = data["unit"], data["groups"][number - 1]
+    return SpaceGroup(
+        number=number,
+        symbol=entry["symbol"],
+        system=entry["system"],
+        rotations=np.array(entry["rotations"], dtype=float),
+        shifts=np.array(entry["shifts"]) / unit,
+        polar=tuple(entry["polar"]),
+        positions=tuple(
+            _position(letter, p, unit) for letter, p in zip(entry["letters"], entry["positions"], strict=True)
+        ),
+        cosets=tuple((np.array(p, dtype=float), np.array(s) / unit) for p, s in entry["normaliser"]),
+    )
