@@ -45,7 +45,7 @@ class Artifacts:
         self.folder = folder
 
     def put(self, data: bytes | Path) -> str:
-        """Store bytes, or the content of a file; returns its SHA-256 in hex. Storing it again changes nothing."""
+        """Store bytes, or the content of a file; returns its SHA-256 in hex. Again changes nothing."""
         content = data.read_bytes() if isinstance(data, Path) else data
         digest = hashlib.sha256(content).hexdigest()
         path = self.folder / digest

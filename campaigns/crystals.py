@@ -1,7 +1,7 @@
 """A crystal as one line of JSON, for the ledger.
 
-Lattice matrix (angstrom), species and fractional coordinates are written with Python's shortest exact decimals, so the
-floats that are read are the floats that were written. Site properties and total charge are dropped.
+Lattice matrix (angstrom), species and fractional coordinates are written with Python's shortest exact
+decimals, so the floats read are the floats written. Site properties and total charge are dropped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pymatgen.core import Structure
 
 
 def crystal_to_json(crystal: Structure) -> str:
-    """Structure -> `{"lattice": 3x3, "species": [n], "coords": [n x 3]}`. Raises ValueError for a disordered crystal."""
+    """Structure -> `{"lattice": 3x3, "species": [n], "coords": [n x 3]}`. ValueError where disordered."""
     if not crystal.is_ordered:
         raise ValueError(f"{crystal.formula} is disordered; only ordered crystals can be recorded")
     return json.dumps(

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 def connect_sqlite(path: Path) -> Engine:
     """An engine on a SQLite file: write-ahead log, every commit flushed to the disk, foreign keys enforced.
 
-    A transaction begins with `BEGIN`, or with `BEGIN IMMEDIATE` where the execution option `begin="IMMEDIATE"` is set.
+    A transaction begins with `BEGIN`, or `BEGIN IMMEDIATE` with the execution option `begin="IMMEDIATE"`.
     """
     engine = connect(URL.create("sqlite", database=str(path)), connect_args={"timeout": 60})
     event.listen(engine, "connect", _configure)

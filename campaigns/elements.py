@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-SYMBOLS: tuple[str, ...] = tuple(
-    (
-        "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr "
-        "Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir "
-        "Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr"
-    ).split()
-)
+_PERIODIC_TABLE = """
+H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb
+Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu
+Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr
+"""
+SYMBOLS: tuple[str, ...] = tuple(_PERIODIC_TABLE.split())
 """Symbols by atomic number, H (1) to Lr (103)."""
 
 ELEMENT_GROUPS: dict[str, tuple[str, ...]] = {
@@ -41,6 +40,7 @@ def expand_elements(names: Iterable[str]) -> tuple[str, ...]:
             found[name] = None
         else:
             raise ValueError(
-                f"{name!r} is no element or group; write a symbol like O, or one of {', '.join(ELEMENT_GROUPS)}"
+                f"{name!r} is no element or group; write a symbol like O, or one of "
+                f"{', '.join(ELEMENT_GROUPS)}"
             )
     return tuple(found)

@@ -1,4 +1,4 @@
-"""The one exception tree. Everything a person can cause or cure derives from `UserError` and ends with exit code 2."""
+"""The one exception tree. What a person can cause or cure is a `UserError` and ends with exit code 2."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Schema versions of a ledger.
 
-`MIGRATIONS[n]` turns schema n into n + 1 inside the caller's transaction, so a failed step leaves the file as it was.
-A ledger written by a newer latentore is refused, never guessed at.
+`MIGRATIONS[n]` turns schema n into n + 1 inside the caller's transaction, so a failed step leaves the file as
+it was. A ledger written by a newer latentore is refused, never guessed at.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
 
 
 def create_schema(connection: Connection, written_by: str) -> None:
-    """An empty ledger of the newest schema. `written_by` is the version of latentore, named when an older one refuses."""
+    """An empty ledger of the newest schema. `written_by` is the version of latentore that makes it."""
     metadata.create_all(connection)
     connection.execute(
         insert(meta),
@@ -27,7 +27,7 @@ def create_schema(connection: Connection, written_by: str) -> None:
 
 
 def migrate(connection: Connection, place: str, written_by: str) -> list[int]:
-    """Bring a ledger to SCHEMA_VERSION; returns the versions it passed through. Raises LedgerError for a newer one."""
+    """Bring a ledger to SCHEMA_VERSION; returns the versions it left. Raises LedgerError for a newer one."""
     found = connection.execute(
         select(meta.c.value).where(meta.c.key == "schema_version")
     ).scalar_one_or_none()
@@ -40,8 +40,8 @@ def migrate(connection: Connection, place: str, written_by: str) -> list[int]:
             select(meta.c.value).where(meta.c.key == "written_by")
         ).scalar_one_or_none()
         raise LedgerError(
-            f"{place}: has schema {found}, written by latentore {newer}; this is {written_by}, which reads up to "
-            f"schema {SCHEMA_VERSION}.",
+            f"{place}: has schema {found}, written by latentore {newer}; this is {written_by}, "
+            f"which reads up to schema {SCHEMA_VERSION}.",
             f"Install it: pip install 'latentore>={newer}'.",
         )
     steps = list(range(found, SCHEMA_VERSION))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Owner:
-    """A process: `birth` tells it from a later one that was given the same pid (empty where the system does not say)."""
+    """A process. `birth` tells it from a later one with the same pid, empty where the system is silent."""
 
     pid: int
     host: str
@@ -39,7 +39,7 @@ class Owner:
 
 
 def _birth(pid: int) -> str | None:
-    """Start time of a process in clock ticks since boot (proc(5), field 22); "" for a zombie, None without /proc."""
+    """Start of a process in clock ticks since boot, proc(5) field 22; "" for a zombie, None without /proc."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -42,12 +42,12 @@ def read_candidate(row: Row[Any]) -> Candidate:
 def outcome_rows(
     candidate_id: str, stages: Sequence[StageOutcome], proposed: str, package_versions: str | None
 ) -> list[dict[str, Any]]:
-    """`proposed` is the crystal the first stage was given, as JSON. Raises ValueError for what no ledger may hold."""
+    """`proposed` is the crystal the first stage was given. Raises ValueError for what no ledger may hold."""
     if not stages:
         raise ValueError(f"candidate {candidate_id!r} has no stage to record")
     rows, given = [], proposed
     for position, stage in enumerate(stages):
-        row = {
+        row: dict[str, Any] = {
             "candidate_id": candidate_id,
             "position": position,
             "stage": stage.stage,

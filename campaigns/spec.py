@@ -6,17 +6,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 from campaigns.elements import ELEMENT_GROUPS, SYMBOLS, expand_elements
-from campaigns.errors import SpecError, UserError
 from campaigns.records import PROPERTY_NAME
-
-
-class Strict(BaseModel):
-    """Base of every model in a campaign file: unknown keys are errors, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from campaigns.validation import Strict, spec_errors
+from campaigns.yaml_files import read_yaml
 
 
 class KindSpec(BaseModel):
@@ -56,6 +63,16 @@ class Range(Strict):
     def __contains__(self, number: int) -> bool:
         return self.low <= number <= self.high
 
+    @model_serializer
+    def _as_pair(self) -> list[int]:
+        return [self.low, self.high]
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        number = {"type": "integer", "minimum": 1}
+        pair = {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
+        return {"description": cls.__doc__, "anyOf": [pair, number]}
+
 
 class Elements(Strict):
     """Which elements may occur. Entries are symbols or group names; `exclude` wins over `include`."""
@@ -93,7 +110,7 @@ class Elements(Strict):
 
 
 class SearchSpace(Strict):
-    """What may be proposed. Elements, counts, space groups and formula are masks inside decoding, the rest is screened."""
+    """What may be proposed. Elements, counts, groups, formula are masks in decoding; the rest is screened."""
 
     elements: Elements = Elements()
     n_elements: Range = Field(Range(low=1, high=5), description="Number of different elements, [low, high].")
@@ -124,7 +141,8 @@ class SearchSpace(Strict):
     def _consistent(self) -> SearchSpace:
         if len(self.elements.required) > self.n_elements.high:
             raise ValueError(
-                f"requires {len(self.elements.required)} elements but n_elements allows at most {self.n_elements.high}"
+                f"requires {len(self.elements.required)} elements "
+                f"but n_elements allows at most {self.n_elements.high}"
             )
         if len(self.elements.allowed) < self.n_elements.low:
             raise ValueError(
@@ -187,6 +205,20 @@ class Objective(Strict):
             raise ValueError("write `maximize`, `minimize`, or `{target: NUMBER}`")
         return self
 
+    @model_serializer
+    def _as_written(self) -> str | dict[str, float]:
+        return self.goal if self.target is None else {"target": self.target}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        target = {
+            "type": "object",
+            "properties": {"target": {"type": "number"}},
+            "required": ["target"],
+            "additionalProperties": False,
+        }
+        return {"description": cls.__doc__, "anyOf": [{"enum": ["maximize", "minimize"]}, target]}
+
 
 class Constraint(Strict):
     """Bounds a candidate must keep to be feasible, in the property's own unit."""
@@ -206,8 +238,10 @@ class Constraint(Strict):
 class Refinement(Strict):
     """When the generator is retrained: every so many rounds, or after so many rounds without improvement."""
 
-    every: int | None = Field(None, ge=1)
-    stalled_rounds: int | None = Field(None, ge=1)
+    every: int | None = Field(None, ge=1, description="Retrain after every so many rounds.")
+    stalled_rounds: int | None = Field(
+        None, ge=1, description="Retrain after so many rounds without a better feasible candidate."
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Refinement:
@@ -219,8 +253,8 @@ class Refinement(Strict):
 class Budget(Strict):
     """When to stop. One oracle call is one candidate entering the dearest stage of the cascade."""
 
-    oracle_calls: int = Field(ge=1)
-    hours: float | None = Field(None, gt=0, allow_inf_nan=False)
+    oracle_calls: int = Field(ge=1, description="How many candidates may enter the dearest oracle.")
+    hours: float | None = Field(None, gt=0, allow_inf_nan=False, description="Wall-clock limit, in hours.")
 
 
 class Export(Strict):
@@ -230,27 +264,47 @@ class Export(Strict):
     known: bool = Field(False, description="Also rank crystals that are known materials.")
 
 
+def _refine_form(value: Any) -> str:
+    return "off" if value == "off" else "schedule"
+
+
 class CampaignSpec(Strict):
     """One campaign, as written in its YAML file."""
 
-    name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$", description="Names the run folder.")
-    seed: int = Field(0, ge=0, lt=2**32)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    name: str = Field(
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$",
+        description="Names the run folder: letters, digits, '_', '.' and '-', at most 64.",
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="The same seed proposes the same crystals.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models and oracles compute.")
     workers: int | None = Field(
         None, ge=1, le=1024, description="Oracle processes; one per core where absent."
     )
-    space: SearchSpace = SearchSpace()
-    generator: KindSpec = KindSpec(kind="wyckoff_vae")
-    start: tuple[KindSpec, ...] = Field((KindSpec(kind="generator_samples"),), min_length=1)
-    oracles: tuple[KindSpec, ...] = Field(min_length=1)
-    objectives: dict[str, Objective] = Field(min_length=1, max_length=2)
-    constraints: dict[str, Constraint] = Field(default_factory=dict)
-    surrogate: KindSpec = KindSpec(kind="exact_gp")
-    acquisition: KindSpec = KindSpec(kind="log_nei")
+    space: SearchSpace = Field(SearchSpace(), description="What may be proposed.")
+    generator: KindSpec = Field(KindSpec(kind="wyckoff_vae"), description="Crystals to latents and back.")
+    start: tuple[KindSpec, ...] = Field(
+        (KindSpec(kind="generator_samples"),), min_length=1, description="Where the first crystals come from."
+    )
+    oracles: tuple[KindSpec, ...] = Field(
+        min_length=1, description="What measures a crystal, in order; each stage sees what the last returned."
+    )
+    objectives: dict[str, Objective] = Field(
+        min_length=1,
+        max_length=2,
+        description="One or two properties, each `maximize`, `minimize` or `{target: NUMBER}`.",
+    )
+    constraints: dict[str, Constraint] = Field(
+        default_factory=dict, description="Properties a feasible crystal keeps within `{min: , max: }`."
+    )
+    surrogate: KindSpec = Field(KindSpec(kind="exact_gp"), description="Latents to a posterior.")
+    acquisition: KindSpec = Field(KindSpec(kind="log_nei"), description="Posterior to the next batch.")
     batch_size: int = Field(8, ge=1, le=1024, description="Candidates proposed per round.")
-    refine: Literal["off"] | Refinement = "off"
-    budget: Budget
-    export: Export = Export()
+    refine: Annotated[
+        Annotated[Literal["off"], Tag("off")] | Annotated[Refinement, Tag("schedule")],
+        Discriminator(_refine_form),
+    ] = Field("off", description="When the generator is retrained: off, {every: N} or {stalled_rounds: N}.")
+    budget: Budget = Field(description="When to stop, like {oracle_calls: 48}.")
+    export: Export = Field(Export(), description="What `optimize export` writes.")
 
     @field_validator("generator", "surrogate", "acquisition", mode="before")
     @classmethod
@@ -280,35 +334,10 @@ class CampaignSpec(Strict):
 def load_spec(path: Path) -> CampaignSpec:
     """Read a campaign file.
 
-    Raises UserError where the file is missing, empty or not YAML (tags that would build objects are refused), and
-    SpecError naming the YAML path, the value and the remedy where its content is wrong.
+    Raises UserError where the file is missing, empty or not YAML (tags that would build objects are refused),
+    and SpecError naming the YAML path, the value and the remedy where its content is wrong.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file.", "Give the path of a campaign YAML.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}).", "Give the path of a campaign YAML.") from None
-    try:
-        data = yaml.safe_load(text)
-    except yaml.constructor.ConstructorError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise UserError(
-            f"{path}:{line}: {error.problem}.", "Only plain YAML values are read; remove the tag."
-        ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UserError(
-            f"{where}: not YAML ({getattr(error, 'problem', error)}).", "Mend the line."
-        ) from None
-    if data is None:
-        raise UserError(f"{path}: the file is empty.", "See campaigns/examples for ready campaigns.")
-    if not isinstance(data, dict):
-        raise UserError(
-            f"{path}: holds a {type(data).__name__}, not keys and values.", "See campaigns/examples."
-        )
-    return parse_spec(data)
+    return parse_spec(read_yaml(path))
 
 
 def dump_spec(spec: CampaignSpec) -> str:
@@ -321,27 +350,7 @@ def parse_spec(data: dict[str, Any]) -> CampaignSpec:
     try:
         return CampaignSpec.model_validate(data)
     except ValidationError as error:
-        raise spec_errors(error)[0] from None
-
-
-def spec_errors(error: ValidationError, root: str = "") -> list[SpecError]:
-    """Pydantic's report as SpecErrors with a dotted YAML path, the value seen and a remedy."""
-    found = []
-    for item in error.errors():
-        parts = [str(part) for part in item["loc"]]
-        path = ".".join([root, *parts] if root else parts) or "campaign"
-        value = item.get("input")
-        if item["type"] == "extra_forbidden":
-            found.append(
-                SpecError(path, f"unknown key (value {value!r}).", "Remove it or mend its spelling.")
-            )
-        elif item["type"] == "missing":
-            found.append(SpecError(path, "is missing.", "Add it."))
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            shown = "" if item["type"] == "value_error" else f" (got {value!r})"
-            found.append(SpecError(path, f"{message}{shown}."))
-    return found
+        raise spec_errors(error, model=CampaignSpec)[0] from None
 
 
 __all__ = [
@@ -349,6 +358,7 @@ __all__ = [
     "CampaignSpec",
     "KindSpec",
     "SearchSpace",
+    "Strict",
     "dump_spec",
     "load_spec",
     "parse_spec",

@@ -1,12 +1,12 @@
-"""The ledger of one campaign: the only truth about what was spent and seen, and the only module that touches it.
+"""The ledger of one campaign: the only truth about what was spent and seen.
 
     runs/<name>/campaign.yaml    resolved copy of the spec, for reading; the ledger holds the one that counts
                 ledger.sqlite    tables.py
                 artifacts/       artifacts.py
                 export/          written by the optimizer
 
-Every method is one transaction. SQLite runs with a write-ahead log and `synchronous=FULL`: what a method has returned
-from survives a power cut, what was interrupted leaves nothing.
+No other module touches the database. Every method is one transaction. SQLite runs with a write-ahead log and
+`synchronous=FULL`: what a method has returned from survives a power cut, what was interrupted leaves nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from campaigns.tables import candidates, events, generators, latents, meta, outc
 
 LEDGER = "ledger.sqlite"
 MAY_CHANGE = ("budget", "export", "workers", "device")
-"""Keys of a spec that may differ when a campaign is resumed: none of them decides which crystal comes next."""
+"""Keys of a spec that may differ on resume: none of them decides which crystal comes next."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Spent:
-    """What the campaign has cost. `calls` counts candidates that entered the dearest stage, failures included."""
+    """What the campaign has cost. `calls`: candidates that entered the dearest stage, failures included."""
 
     calls: int
     stage_counts: Mapping[str, int]  # stage -> outcomes
@@ -110,9 +110,9 @@ class CampaignStore:
         provenance: Mapping[str, str],
         dearest_stage: str | None = None,
     ) -> CampaignStore:
-        """A new campaign in `folder`, which may exist. The ledger gets its name last, so no half-made one is ever seen.
+        """A new campaign in `folder`, which may exist. The ledger is named last: none is ever seen half made.
 
-        `dearest_stage` is the oracle kind whose entries count as calls; the last of the spec's oracles where absent.
+        `dearest_stage` is the oracle kind whose entries count as calls; by default the spec's last.
         Raises LedgerError where the folder holds a campaign already or cannot be written.
         """
         try:
@@ -212,8 +212,8 @@ class CampaignStore:
     def adopt(self, spec: CampaignSpec) -> bool:
         """Go on with `spec`; True where it changes anything.
 
-        Only MAY_CHANGE may differ; a change is an event and goes into the resolved copy. Raises LedgerError naming the
-        first other key that differs: the ledger would no longer be the record of one campaign.
+        Only MAY_CHANGE may differ; a change is an event and goes into the resolved copy. Raises LedgerError
+        naming the first other key that differs: the ledger would no longer be the record of one campaign.
         """
         old, new = self._spec.model_dump(mode="json"), spec.model_dump(mode="json")
         changed = []
@@ -254,7 +254,8 @@ class CampaignStore:
             entry = _meta(connection, "lock", None)
             if entry and not take_over and (holder := Owner(**entry)).may_live:
                 raise CampaignLockedError(
-                    f"{self.folder}: process {holder.pid} on {holder.host} drives this campaign since {holder.since}.",
+                    f"{self.folder}: process {holder.pid} on {holder.host} drives this campaign since "
+                    f"{holder.since}.",
                     "Wait for it or stop it; where it is surely gone, run again with --take-over.",
                 )
             connection.execute(delete(meta).where(meta.c.key == "lock"))
@@ -285,7 +286,7 @@ class CampaignStore:
         failures: Mapping[str, int] | None = None,
         figures: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Write what the phase proposed and mark it done, together. False, and nothing written, where it was done."""
+        """Write what the phase proposed and mark it done, together. False, and no change, where it was."""
         proposals = [candidate_row(candidate) for candidate in candidates]
         with self._write() as connection:
             if _phase_done(connection, round, phase):
@@ -344,7 +345,7 @@ class CampaignStore:
     def record(
         self, candidate_id: str, stages: Sequence[StageOutcome], *, package_versions: str | None = None
     ) -> bool:
-        """Write one candidate's way through the cascade. False, and nothing written, where it was recorded before.
+        """Write one candidate's way through the cascade. False, and no change, where it was there.
 
         Raises ValueError for an unknown candidate, no stages, or a value that is not a finite number.
         """
@@ -363,7 +364,7 @@ class CampaignStore:
         return True
 
     def outcomes(self) -> dict[str, tuple[StageOutcome, ...]]:
-        """Candidate id -> its stages in order, for every candidate that has been evaluated, in the order of proposal."""
+        """Candidate id -> its stages in order, of every evaluated candidate, in the order of proposal."""
         query = (
             select(outcomes, candidates.c.crystal.label("proposed"))
             .join(candidates, candidates.c.id == outcomes.c.candidate_id)
@@ -423,7 +424,7 @@ class CampaignStore:
     def add_generator(
         self, version: str, artifact_sha: str | None, figures: Mapping[str, Any], accepted: bool
     ) -> bool:
-        """Note a generator; its artifact must be stored first. False, and nothing written, where it was noted before."""
+        """Note a generator; its artifact must be stored first. False, no change, where it was there."""
         if artifact_sha is not None:
             self.artifacts.path(artifact_sha)
         row = {
@@ -464,7 +465,7 @@ class CampaignStore:
         return self._engine.begin()
 
     def _write(self) -> AbstractContextManager[Connection]:
-        # IMMEDIATE takes SQLite's write lock at once: a transaction that reads, then writes, never has to be repeated.
+        # IMMEDIATE takes SQLite's write lock at once: what reads, then writes never has to be repeated.
         return self._engine.execution_options(begin="IMMEDIATE").begin()
 
 

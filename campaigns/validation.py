@@ -1,0 +1,104 @@
+"""Pydantic's report as SpecErrors: the YAML path, the value, and the choices or the remedy."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+
+from campaigns.errors import SpecError
+
+LONGEST_VALUE = 80
+
+
+class Strict(BaseModel):
+    """Base of every model in a campaign file: unknown keys are errors, values are frozen, true is not 1."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and info.field_name is not None:
+            members = _members(cls.model_fields[info.field_name].annotation)
+            if bool not in members and (int in members or float in members):
+                raise ValueError(f"{value!r} is not a number")
+        return value
+
+
+def spec_errors(
+    error: ValidationError, root: str = "", model: type[BaseModel] | None = None
+) -> list[SpecError]:
+    """One SpecError per fault. `root` is the YAML path of what was validated as `model`."""
+    return [_spec_error(dict(item), root, model) for item in error.errors(include_url=False)]
+
+
+def _spec_error(item: dict[str, Any], root: str, model: type[BaseModel] | None) -> SpecError:
+    kind, value = item["type"], item.get("input")
+    parts, owner, description = _locate(item["loc"], model, last_is_key=kind == "extra_forbidden")
+    path = ".".join([root, *parts] if root else parts) or "campaign"
+    if kind == "extra_forbidden":
+        return _unknown_key(path, parts[-1], value, owner)
+    if kind == "missing":
+        return SpecError(path, "is missing.", f"Add it: {description}" if description else "Add it.")
+    message = re.sub(r"^(Input|String|Dictionary|Tuple|List) should", "must", item["msg"])
+    message = message.removeprefix("Value error, ").removesuffix(".").replace(" after validation", "")
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        message = "must hold keys and values"
+    if kind == "string_type" and isinstance(value, bool):
+        description = "YAML reads a bare No, Yes, On or Off as true or false; put it in quotes."
+    if kind == "value_error":  # our own validators name value and remedy
+        return SpecError(path, f"{message}.")
+    return SpecError(path, f"{message} (got {_short(value)}).", description)
+
+
+def _unknown_key(path: str, key: str, value: Any, owner: type[BaseModel] | None) -> SpecError:
+    keys = list(owner.model_fields) if owner else []
+    near = get_close_matches(key, keys, n=1)
+    choices = f"; the keys here are {', '.join(keys)}" if keys else "; there are no keys here"
+    remedy = f"Did you mean {near[0]!r}?" if near else "Remove it or mend its spelling."
+    return SpecError(path, f"unknown key (with value {_short(value)}){choices}.", remedy)
+
+
+def _locate(
+    loc: Sequence[int | str], model: type[BaseModel] | None, *, last_is_key: bool
+) -> tuple[list[str], type[BaseModel] | None, str]:
+    """Pydantic's location -> (YAML path, the model the last key belongs to, that key's description).
+
+    Pydantic puts the name of a union's member into the location; it is no part of the YAML and is left out.
+    """
+    parts: list[str] = []
+    annotation: Any = model
+    owner, description = None, ""
+    for place, part in enumerate(loc, start=1):
+        members = _members(annotation)
+        owner = next((m for m in members if isinstance(m, type) and issubclass(m, BaseModel)), None)
+        if owner and part in owner.model_fields:
+            field = owner.model_fields[str(part)]
+            annotation, description = field.annotation, field.description or ""
+        elif inner := [m for m in members if get_origin(m) in (dict, tuple, list, Mapping)]:
+            annotation, description = get_args(inner[0])[-1 if get_origin(inner[0]) is dict else 0], ""
+        elif len(members) > 1 and not (last_is_key and place == len(loc)):
+            continue
+        else:
+            description = ""
+        parts.append(str(part))
+    return parts, owner, description
+
+
+def _members(annotation: Any) -> list[Any]:
+    """What a type may be: the members of a union, without None, each without its Annotated."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [m for part in get_args(annotation) if part is not types.NoneType for m in _members(part)]
+    return [annotation]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 4]} ..."
