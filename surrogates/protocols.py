@@ -21,7 +21,7 @@ class SurrogateContext:
 
 @dataclass(frozen=True)
 class FitReport:
-    """How the fit went, for the ledger: one entry per outcome (kernel, fallbacks and why, leave-one-out score)."""
+    """How the fit went, for the ledger: per outcome the kernel, fallbacks and why, leave-one-out score."""
 
     outcomes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seconds: float = 0.0
@@ -30,11 +30,21 @@ class FitReport:
 class FittedSurrogate(Protocol):
     """A fitted posterior over the m outcomes, in the outcomes' own units."""
 
-    model: Model
-    report: FitReport
+    @property
+    def model(self) -> Model: ...
+
+    @property
+    def report(self) -> FitReport: ...
 
 
 class Surrogate(Protocol):
     """Fitting returns a fitted object; nothing asks whether it is fitted."""
 
-    def fit(self, z: Tensor, y: Tensor, *, observed: Tensor, noise: Tensor | None = None) -> FittedSurrogate: ...
+    def fit(self, z: Tensor, y: Tensor, *, observed: Tensor, noise: Tensor | None = None) -> FittedSurrogate:
+        """Fit one posterior per column of `y` to the rows where `observed` holds; the rest is never read.
+
+        `noise [n, m]`: known variance of each observation, in the outcome's unit squared; inferred where
+        None. Raises ValueError for wrong shapes or observed entries that are not finite; data alone never
+        make it fail.
+        """
+        ...

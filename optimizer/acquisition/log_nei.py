@@ -1,0 +1,186 @@
+"""Log noisy expected improvement over a pool of screened latents, in batches, under constraints and with
+pending points.
+
+One goal: qLogNoisyExpectedImprovement. Two: qLogNoisyExpectedHypervolumeImprovement. Both from Ament,
+Daulton, Eriksson, Balandat & Bakshy, "Unexpected Improvements to Expected Improvement for Bayesian
+Optimization", NeurIPS 2023; targets are a composite objective (Astudillo & Frazier, ICML 2019). Improvement
+means nothing while no measured point is feasible: then the batch maximises qLogProbabilityOfFeasibility.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from botorch.acquisition.logei import qLogNoisyExpectedImprovement, qLogProbabilityOfFeasibility
+from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
+from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
+from botorch.acquisition.objective import GenericMCObjective
+from botorch.exceptions import BotorchWarning
+from botorch.posteriors import GPyTorchPosterior
+from botorch.sampling import SobolQMCNormalSampler
+from botorch.utils.sampling import manual_seed
+from linear_operator.utils.warnings import NumericalWarning
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from optimizer.objective import CampaignObjective
+from optimizer.pareto import reference_point
+from optimizer.protocols import ProposalContext
+from surrogates.protocols import FittedSurrogate
+
+log = logging.getLogger(__name__)
+Criterion = Literal["log_feasibility", "log_nei", "log_nehvi"]
+
+
+class Params(BaseModel):
+    """Parameters of `kind: log_nei`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    num_samples: int = Field(256, ge=16, le=4096, description="Quasi-Monte-Carlo samples of the posterior.")
+    shortlist: int = Field(
+        256,
+        ge=1,
+        description="Pool rows kept for the batch after the first choice, by their score as single points.",
+    )
+    chunk: int = Field(256, ge=1, description="Pool rows scored at once; bounds the memory.")
+
+
+@dataclass(frozen=True)
+class LogNEI:
+    """Greedy batch choice from a pool, each choice conditioned on the ones before it."""
+
+    params: Params
+
+    def criterion(
+        self, fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext
+    ) -> Criterion:
+        """Which acquisition function this state calls for; feasibility is judged by the posterior mean."""
+        if not len(_feasible_means(fitted, objective, context)):
+            return "log_feasibility"
+        return "log_nei" if len(objective.goals) == 1 else "log_nehvi"
+
+    def propose(
+        self,
+        fitted: FittedSurrogate,
+        objective: CampaignObjective,
+        context: ProposalContext,
+        *,
+        q: int,
+        seed: int,
+    ) -> Tensor:
+        """Up to q different indices into `context.pool`, int64 `[q]`, in the order they were chosen.
+
+        Only the `shortlist` best single points compete for the second and later places: conditioning on a
+        chosen point hardly ever lifts a poor one, and it is what keeps a pool of thousands within seconds.
+        """
+        if len(context.pool) == 0 or q < 1:
+            return torch.empty(0, dtype=torch.long)
+        # BoTorch draws a few numbers from the global generator (pruning, bound on infeasible values)
+        with manual_seed(seed), torch.no_grad(), _expected_warnings():
+            function = self._function(fitted, objective, context, seed)
+            return self._greedy(function, context, q)
+
+    def _function(
+        self, fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext, seed: int
+    ) -> Any:
+        """The acquisition function, pending points included."""
+        sampler = SobolQMCNormalSampler(torch.Size([self.params.num_samples]), seed=seed)
+        constraints = objective.constraint_callables()
+        pending = _on(context, context.pending) if len(context.pending) else None
+        criterion = self.criterion(fitted, objective, context)
+        log.info("acquisition function: %s", criterion)
+        if criterion == "log_feasibility":
+            return qLogProbabilityOfFeasibility(fitted.model, constraints, sampler=sampler, X_pending=pending)
+        utilities = objective.utility(_feasible_means(fitted, objective, context))
+        scale = _spread(utilities)
+        shared: dict[str, Any] = {
+            "X_baseline": _on(context, context.observed_z),
+            "sampler": sampler,
+            "constraints": constraints,
+            "X_pending": pending,
+            "prune_baseline": True,
+        }
+
+        def scaled(samples: Tensor, X: Tensor | None = None) -> Tensor:
+            return objective.utility(samples) / scale
+
+        def first(samples: Tensor, X: Tensor | None = None) -> Tensor:
+            return scaled(samples)[..., 0]
+
+        if criterion == "log_nei":
+            return qLogNoisyExpectedImprovement(fitted.model, objective=GenericMCObjective(first), **shared)
+        points = [tuple(row) for row in (utilities / scale).tolist()]
+        several = GenericMCMultiOutputObjective(scaled)
+        return qLogNoisyExpectedHypervolumeImprovement(
+            fitted.model, list(reference_point(points)), objective=several, **shared
+        )
+
+    def _greedy(self, function: Any, context: ProposalContext, q: int) -> Tensor:
+        """What optimize_acqf_discrete does for q > 1, but in indices and with a shortlist after the first
+        choice.
+        """
+        pool = _on(context, context.pool)
+        pending = _on(context, context.pending)
+        left = torch.arange(len(pool), device=pool.device)
+        chosen: list[int] = []
+        while len(chosen) < q and len(left):
+            if chosen:
+                function.set_X_pending(torch.cat([pending, pool[chosen]]))
+            scores = torch.cat([function(pool[rows].unsqueeze(-2)) for rows in left.split(self.params.chunk)])
+            # a stable sort, so that of equal scores the earlier row wins on every device
+            order = scores.nan_to_num(nan=-torch.inf).sort(descending=True, stable=True).indices
+            keep = order[1 : max(self.params.shortlist, q)] if not chosen else order[1:]
+            chosen.append(int(left[order[0]]))
+            left = left[keep.sort().values]
+        return torch.tensor(chosen, dtype=torch.long)
+
+
+def build(params: Params, context: Any = None) -> LogNEI:
+    """The acquisition; device and data come with each proposal's context."""
+    return LogNEI(params)
+
+
+def _on(context: ProposalContext, z: Tensor) -> Tensor:
+    return z.to(device=context.device, dtype=torch.float64)
+
+
+def _feasible_means(
+    fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext
+) -> Tensor:
+    """Posterior means `[f, m]` of the measured latents that are feasible in the mean."""
+    if len(context.observed_z) == 0:
+        return torch.empty(0, len(objective.outcomes), dtype=torch.float64)
+    with torch.no_grad():
+        means = cast(GPyTorchPosterior, fitted.model.posterior(_on(context, context.observed_z))).mean
+    overshoot = torch.stack([constraint(means) for constraint in objective.constraint_callables()], dim=-1)
+    return means[(overshoot <= 0).all(dim=-1)]
+
+
+def _spread(utilities: Tensor) -> Tensor:
+    """Standard deviation per goal `[k]`, 1 where there is none: BoTorch's smoothing constants expect numbers
+    near 1.
+    """
+    if len(utilities) < 2:
+        return torch.ones_like(utilities[0])
+    spread = utilities.std(dim=0)
+    return torch.where(spread > 1e-9, spread, torch.ones_like(spread))
+
+
+@contextmanager
+def _expected_warnings() -> Iterator[None]:
+    """Silence three notices BoTorch handles itself: it adds jitter, resamples, or bounds the infeasible
+    value.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="A not p.d., added jitter", category=NumericalWarning)
+        warnings.filterwarnings("ignore", message="Low-rank cholesky updates failed", category=BotorchWarning)
+        warnings.filterwarnings(
+            "ignore", message="When all training points are infeasible", category=BotorchWarning
+        )
+        yield

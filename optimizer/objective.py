@@ -1,0 +1,206 @@
+"""What a campaign wants: objectives and constraints, on plain values and on posterior samples.
+
+The loop, `status` and `export` rank measured values with it; the acquisition applies the same rules to
+tensors. Importing this module loads no torch. Values are mappings from property name to number, or None for a
+candidate that failed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from campaigns.errors import SpecError
+from campaigns.spec import CampaignSpec, Constraint, Objective
+from optimizer.pareto import Point, dominates, hypervolume, nondominated_layers, reference_point
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUCCESS = "success"
+Values = Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class CampaignObjective:
+    """One or two goals under bounds. Everything is turned into maximisation; names are sorted, so order in
+    the file is free.
+    """
+
+    goals: tuple[tuple[str, Objective], ...]
+    bounds: tuple[tuple[str, Constraint], ...] = ()
+
+    @classmethod
+    def from_spec(cls, spec: CampaignSpec) -> CampaignObjective:
+        """Raises SpecError where a property takes the name kept for the feasibility outcome."""
+        for section, names in (("objectives", spec.objectives), ("constraints", spec.constraints)):
+            if SUCCESS in names:
+                raise SpecError(f"{section}.{SUCCESS}", "this name is taken.", "Rename the property.")
+        return cls(tuple(sorted(spec.objectives.items())), tuple(sorted(spec.constraints.items())))
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """Every property an objective or a constraint reads, sorted."""
+        return tuple(sorted({name for name, _ in (*self.goals, *self.bounds)}))
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Columns of the surrogate: the properties, then "success" (1 fully evaluated, 0 failed)."""
+        return (*self.properties, SUCCESS)
+
+    # On plain values
+
+    def complete(self, values: Values) -> bool:
+        """Every property is there; False for None."""
+        return values is not None and all(name in values for name in self.properties)
+
+    def violation(self, values: Values) -> float:
+        """Sum over constraints of the overshoot relative to the bound (absolute where the bound is 0); inf if
+        incomplete.
+        """
+        if values is None or not self.complete(values):
+            return math.inf
+        total = 0.0
+        for name, bound in self.bounds:
+            for limit, sign in ((bound.min, -1.0), (bound.max, 1.0)):
+                if limit is not None:
+                    total += max(0.0, sign * (values[name] - limit)) / (abs(limit) or 1.0)
+        return total
+
+    def feasible(self, values: Values) -> bool:
+        """Fully evaluated and inside every bound (bounds included)."""
+        return self.violation(values) == 0.0
+
+    def score(self, values: Mapping[str, float]) -> Point:
+        """One number per goal, higher is better: y, -y, or -|y - target|. Raises KeyError for a missing
+        property.
+        """
+        return tuple(_utility(goal, values[name]) for name, goal in self.goals)
+
+    def better(self, left: Values, right: Values) -> bool:
+        """`left` beats `right`: feasible before infeasible before failed, then score (Pareto dominance) or
+        violation.
+        """
+        over, under = self.violation(left), self.violation(right)
+        if over > 0 or under > 0:
+            return over < under
+        mine, yours = self.score(left or {}), self.score(right or {})  # a violation of 0 needs values
+        return dominates(mine, yours)
+
+    def ranking(self, values: Sequence[Values]) -> tuple[int, ...]:
+        """Indices of the complete entries, best first; ties keep their order.
+
+        Feasible first: by score, or with two goals by non-dominated layer and, inside a layer, by the
+        hypervolume that is lost without the entry. Then the infeasible by violation. Failed entries are left
+        out.
+        """
+        feasible = [i for i, entry in enumerate(values) if self.feasible(entry)]
+        scores = [self.score(values[i] or {}) for i in feasible]
+        layers = nondominated_layers(scores)
+        order = [feasible[i] for layer in layers for i in _by_contribution(layer, scores)]
+        rest = [i for i, entry in enumerate(values) if self.complete(entry) and not self.feasible(entry)]
+        return (*order, *sorted(rest, key=lambda i: self.violation(values[i])))
+
+    def best(self, values: Sequence[Values]) -> int | None:
+        """Index of the best feasible entry (with two goals the first of `ranking`), or None where none is
+        feasible.
+        """
+        order = self.ranking(values)
+        return order[0] if order and self.feasible(values[order[0]]) else None
+
+    def front(self, values: Sequence[Values]) -> tuple[int, ...]:
+        """Indices of the feasible entries that no other dominates, ascending; with one goal the best and its
+        equals.
+        """
+        feasible = [i for i, entry in enumerate(values) if self.feasible(entry)]
+        layers = nondominated_layers([self.score(values[i] or {}) for i in feasible])
+        return tuple(sorted(feasible[i] for i in layers[0])) if layers else ()
+
+    def progress(self, values: Sequence[Values], reference: Point | None = None) -> float | None:
+        """How far the campaign has come, higher is better: best score, or the hypervolume above `reference`.
+
+        With two goals `reference` defaults to the rule of `reference_point` over the feasible entries given;
+        to compare stages of one campaign pass the reference of its last stage. None where nothing is
+        feasible.
+        """
+        scores = [self.score(values[i] or {}) for i in self.front(values)]
+        if not scores:
+            return None
+        if len(self.goals) == 1:
+            return scores[0][0]
+        return hypervolume(scores, reference or reference_point(scores))
+
+    def reference(self, values: Sequence[Values]) -> Point | None:
+        """Reference point of the feasible entries' Pareto front; independent of their order. None where none
+        is feasible.
+        """
+        scores = [self.score(values[i] or {}) for i in self.front(values)]
+        return reference_point(scores) if scores else None
+
+    # On tensors
+
+    def table(self, values: Sequence[Values]) -> tuple[Tensor, Tensor]:
+        """Training data of the surrogate: y float64 `[n, m]` and observed bool `[n, m]`, columns as in
+        `outcomes`.
+
+        A failed or incomplete candidate has success 0; the properties it does have are still observed.
+        """
+        import torch
+
+        names = self.properties
+        rows = [[float((entry or {}).get(name, 0.0)) for name in names] for entry in values]
+        seen = [[name in (entry or {}) for name in names] for entry in values]
+        y = torch.tensor(
+            [[*row, float(self.complete(entry))] for row, entry in zip(rows, values, strict=True)],
+            dtype=torch.float64,
+        )
+        observed = torch.tensor([[*row, True] for row in seen], dtype=torch.bool)
+        shape = (len(values), len(names) + 1)
+        return y.reshape(shape), observed.reshape(shape)
+
+    def utility(self, samples: Tensor) -> Tensor:
+        """Outcome samples `[..., m]` -> scores `[..., k]`, higher is better."""
+        import torch
+
+        names = self.properties
+        columns = [_utility(goal, samples[..., names.index(name)]) for name, goal in self.goals]
+        return torch.stack(columns, dim=-1)
+
+    def constraint_callables(self) -> list[Callable[[Tensor], Tensor]]:
+        """Functions from outcome samples `[..., m]` to `[...]`, at most 0 where feasible, in BoTorch's
+        convention.
+
+        Each is the overshoot relative to its bound, as in `violation`; the last asks success to be at least
+        one half.
+        """
+        names = self.properties
+        found: list[Callable[[Tensor], Tensor]] = []
+        for name, bound in self.bounds:
+            for limit, sign in ((bound.min, -1.0), (bound.max, 1.0)):
+                if limit is not None:
+                    found.append(partial(_overshoot, column=names.index(name), limit=limit, sign=sign))
+        return [*found, partial(_overshoot, column=len(names), limit=0.5, sign=-1.0)]
+
+
+def _overshoot(samples: Tensor, *, column: int, limit: float, sign: float) -> Tensor:
+    return sign * (samples[..., column] - limit) / (abs(limit) or 1.0)
+
+
+def _utility(goal: Objective, value):  # float -> float, Tensor -> Tensor
+    if goal.target is not None:
+        return -abs(value - goal.target)
+    return value if goal.goal == "maximize" else -value
+
+
+def _by_contribution(layer: Sequence[int], scores: Sequence[Point]) -> list[int]:
+    """The layer's members by the hypervolume lost without each, largest first."""
+    points = [scores[i] for i in layer]
+    if len(points) < 2 or len(points[0]) == 1:
+        return list(layer)
+    reference = reference_point(points)
+    total = hypervolume(points, reference)
+    lost = {i: total - hypervolume([scores[j] for j in layer if j != i], reference) for i in layer}
+    return sorted(layer, key=lambda i: -lost[i])
