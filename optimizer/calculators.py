@@ -1,0 +1,136 @@
+"""Interatomic potentials: CHGNet by name, any other ASE calculator by import path.
+
+CHGNet 0.3.0 (Deng et al., Nat. Mach. Intell. 5, 1031 (2023), doi:10.1038/s42256-023-00716-3) comes with
+weights in its wheel, trained on MPtrj. It predicts energies on the MP2020-corrected scale: they are never
+corrected again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+from typing import Any, cast
+
+from ase.calculators.calculator import Calculator
+from pydantic import Field
+
+from campaigns.spec import Strict
+
+CHGNET = "chgnet"
+CHGNET_WEIGHTS = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
+CHGNET_SHA256 = "d14ab7c0f093efe64b60a7bcd540bca10e74fb7f46c86108a079af60524659d1"
+
+
+class CalculatorParams(Strict):
+    """Parameters shared by every oracle that asks a potential."""
+
+    calculator: str = Field(
+        CHGNET, description="`chgnet`, or the import path of an ASE calculator, like ase.calculators.emt:EMT."
+    )
+    calculator_args: dict[str, Any] = Field(
+        default_factory=dict, description="Keyword arguments of a calculator given by import path."
+    )
+
+
+@dataclass(frozen=True)
+class Potential:
+    """Which calculator, on which device. Cheap to send to a worker; made once per process."""
+
+    name: str
+    args_json: str
+    device: str
+    version: str
+
+    @property
+    def calculator(self) -> Calculator:
+        return _calculator(self)
+
+
+def potential(params: CalculatorParams, device: str) -> Potential:
+    """Resolve a potential without loading its weights.
+
+    Raises ValueError where the name cannot be imported, the arguments are no plain data, the calculator
+    refuses them, or CHGNet's weights are not the ones this project was measured with.
+    """
+    if params.calculator == CHGNET:
+        if params.calculator_args:
+            raise ValueError("calculator chgnet takes no calculator_args; remove them")
+        _verified_chgnet_weights()
+        return Potential(CHGNET, "{}", device, "chgnet-0.3.0")
+    try:
+        args_json = json.dumps(params.calculator_args, sort_keys=True)
+    except TypeError as error:
+        raise ValueError(f"calculator_args must be plain data: {error}") from error
+    factory = _import(params.calculator)
+    try:
+        factory(**params.calculator_args)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"calculator {params.calculator!r} refuses {params.calculator_args}: {reason}"
+        ) from error
+    package = params.calculator.partition(":")[0].partition(".")[0]
+    suffix = f"-{hashlib.sha256(args_json.encode()).hexdigest()[:8]}" if params.calculator_args else ""
+    return Potential(
+        params.calculator, args_json, device, f"{params.calculator}-{_package_version(package)}{suffix}"
+    )
+
+
+@lru_cache(maxsize=4)
+def _calculator(chosen: Potential) -> Calculator:
+    if chosen.name == CHGNET:
+        return _chgnet(chosen.device)
+    return cast(Calculator, _import(chosen.name)(**json.loads(chosen.args_json)))
+
+
+def _import(path: str) -> Any:
+    module_name, separator, attribute = path.partition(":")
+    remedy = "write chgnet, or an import path like ase.calculators.emt:EMT"
+    if not separator or not module_name or not attribute:
+        raise ValueError(f"calculator {path!r} cannot be read; {remedy}")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ValueError(f"calculator {path!r} cannot be imported ({error}); {remedy}") from error
+    if not callable(factory := getattr(module, attribute, None)):
+        raise ValueError(f"calculator {path!r}: module {module_name} has no class {attribute}; {remedy}")
+    return factory
+
+
+def _package_version(package: str) -> str:
+    names: Mapping[str, list[str]] = packages_distributions()
+    try:
+        return version(names.get(package, [package])[0])
+    except PackageNotFoundError:
+        return "unversioned"
+
+
+@lru_cache(maxsize=1)
+def _verified_chgnet_weights() -> None:
+    """The checkpoint is unpickled by chgnet's own loader, so its bytes are checked first."""
+    import chgnet
+
+    weights = Path(chgnet.__file__).parent / CHGNET_WEIGHTS
+    if not weights.is_file() or hashlib.sha256(weights.read_bytes()).hexdigest() != CHGNET_SHA256:
+        raise ValueError(
+            f"{weights} is not the CHGNet 0.3.0 checkpoint; reinstall with `pip install chgnet==0.4.2`"
+        )
+
+
+def _chgnet(device: str) -> Calculator:
+    _verified_chgnet_weights()
+    with contextlib.redirect_stdout(io.StringIO()):  # chgnet announces its model and device with print
+        from chgnet.model import CHGNet
+
+        from optimizer.chgnet_calculator import LeanCHGNetCalculator
+
+        model = CHGNet.load(model_name="0.3.0", use_device=device, verbose=False)
+        return LeanCHGNetCalculator(model, device)

@@ -1,0 +1,72 @@
+"""Relax cell and positions with an interatomic potential. Later oracles see the relaxed crystal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+from pymatgen.core import Structure
+
+from campaigns.records import Failed, Measured, Property
+from optimizer.calculators import CalculatorParams, Potential, potential
+from optimizer.measuring import one_by_one
+from optimizer.relaxation import RelaxationLimits, relax
+
+if TYPE_CHECKING:
+    from optimizer.protocols import OracleContext
+
+ENERGY = Property(
+    "energy_ev_atom", "eV/atom", "The potential's energy of the relaxed crystal, on the potential's scale"
+)
+
+
+class Params(CalculatorParams):
+    """Which potential, and when a relaxation is done or given up."""
+
+    fmax_ev_per_ang: float = Field(0.03, gt=0, le=1, description="No larger force when done (eV/angstrom).")
+    max_stress_gpa: float = Field(0.3, gt=0, le=10, description="No larger stress component when done (GPa).")
+    max_steps: int = Field(200, ge=1, le=10_000, description="Optimiser steps before `unconverged`.")
+    max_seconds: float = Field(120.0, gt=0, description="Last resort: wall seconds before `timed_out`.")
+    keep_symmetry: bool = Field(
+        False,
+        description="Hold the starting space group by projection; else it may break to lower the energy.",
+    )
+
+
+@dataclass(frozen=True)
+class RelaxOracle:
+    potential: Potential
+    limits: RelaxationLimits
+    version: str
+    properties: ClassVar[tuple[Property, ...]] = (ENERGY,)
+    nominal_seconds: ClassVar[float] = 2.0
+
+    def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
+        return one_by_one(xs, self._measure)
+
+    def _measure(self, crystal: Structure) -> Measured | Failed:
+        relaxed = relax(crystal, self.potential.calculator, self.limits)
+        if isinstance(relaxed, Failed):
+            return relaxed
+        details = {
+            "steps": relaxed.steps,
+            "fmax_ev_per_ang": relaxed.fmax_ev_per_ang,
+            "max_stress_gpa": relaxed.max_stress_gpa,
+            "volume_ratio": relaxed.volume_ratio,
+        }
+        return Measured({ENERGY.name: relaxed.energy_ev_atom}, relaxed.crystal, details=details)
+
+
+def build(params: Params, context: OracleContext) -> RelaxOracle:
+    """Raises ValueError where the calculator cannot be had."""
+    chosen = potential(params, context.device)
+    limits = RelaxationLimits(
+        fmax_ev_per_ang=params.fmax_ev_per_ang,
+        max_stress_gpa=params.max_stress_gpa,
+        max_steps=params.max_steps,
+        max_seconds=params.max_seconds,
+        keep_symmetry=params.keep_symmetry,
+    )
+    return RelaxOracle(chosen, limits, f"relax-1 {chosen.version}")
