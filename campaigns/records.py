@@ -6,7 +6,7 @@ Failures are values. An evaluation yields `Measured` or `Failed`, never NaN, nev
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,26 @@ class StageOutcome:
     stage: str  # oracle kind
     oracle_version: str
     outcome: Outcome
+
+
+def last_values(stages: Iterable[StageOutcome]) -> dict[str, float]:
+    """Property -> the last value measured for it; what a failed candidate did give is included."""
+    values: dict[str, float] = {}
+    for stage in stages:
+        if isinstance(stage.outcome, Measured):
+            values.update(stage.outcome.values)
+    return values
+
+
+def first_failure(stages: Iterable[StageOutcome]) -> Failed | None:
+    """What ended the candidate's way through the cascade, or None where every stage measured it."""
+    return next((stage.outcome for stage in stages if isinstance(stage.outcome, Failed)), None)
+
+
+def final_crystal(stages: Iterable[StageOutcome], proposed: Structure) -> Structure:
+    """The crystal the last stage that measured returned (the relaxed one), or the proposed one."""
+    measured = [stage.outcome for stage in stages if isinstance(stage.outcome, Measured)]
+    return measured[-1].crystal if measured else proposed
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,181 @@
+"""The list a person takes to the laboratory or the cluster.
+
+export/ranking.csv          one line per candidate, read by pandas and spreadsheets as it is
+       ranking.json         the same with every stage's details, the spec and the provenance
+       candidates.extxyz    one frame per candidate, in the order of rank
+       cif/001_<formula>_<id>.cif ...
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pymatgen.core import Structure
+
+from campaigns.records import Measured
+from campaigns.store import CampaignStore
+from optimizer.ranking import Novelty, Ranked, Ranking, rank_candidates
+from optimizer.swap import replace_folder
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written and what was left out of it."""
+
+    folder: Path
+    ranking: Ranking
+
+
+def export_campaign(
+    store: CampaignStore, *, novelty: Callable[[Structure], Novelty], folder: Path | None = None
+) -> ExportReport:
+    """Rank the campaign's candidates and write the list to `folder` (by default `export/` in the run folder).
+
+    The folder is replaced as a whole. See `rank_candidates` for the order and for what is left out.
+    """
+    place = store.folder / "export" if folder is None else folder
+    ranking = rank_candidates(store, novelty)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial = place.with_name(f".{place.name}-{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        (partial / "cif").mkdir(parents=True)
+        _write(partial, store, ranking)
+        replace_folder(partial, place)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return ExportReport(place, ranking)
+
+
+def _write(folder: Path, store: CampaignStore, ranking: Ranking) -> None:
+    properties = _property_order(store, ranking.entries)
+    rows = [table_row(entry, properties) for entry in ranking.entries]
+    for entry in ranking.entries:
+        (folder / _file(entry)).write_text(entry.cif, encoding="utf-8")
+    _write_csv(folder / "ranking.csv", _columns(properties), rows)
+    document = {
+        "campaign": store.spec.name,
+        "provenance": dict(store.provenance),
+        "spec": store.spec.model_dump(mode="json"),
+        "evaluated": ranking.evaluated,
+        "failed": ranking.failed,
+        "duplicates_left_out": ranking.duplicates,
+        "known_left_out": ranking.known,
+        "candidates": [
+            {**row, "flags": list(entry.flags), "stages": _stages(entry)}
+            for row, entry in zip(rows, ranking.entries, strict=True)
+        ],
+    }
+    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+    (folder / "ranking.json").write_text(f"{text}\n", encoding="utf-8")
+    _write_frames(folder / "candidates.extxyz", ranking.entries)
+
+
+def _property_order(store: CampaignStore, entries: Iterable[Ranked]) -> list[str]:
+    """Objectives, constraints, then everything else that was measured, in the order it came."""
+    names = [*store.spec.objectives, *store.spec.constraints]
+    return list(dict.fromkeys([*names, *(name for entry in entries for name in entry.values)]))
+
+
+def _columns(properties: list[str]) -> list[str]:
+    return [
+        *("rank", "id", "formula", "space_group", "space_group_number", "n_atoms"),
+        *properties,
+        *("feasible", "known", "nearest_known", "nearest_known_distance"),
+        *(f"predicted_{name}_{part}" for name in properties for part in ("mean", "sd")),
+        *("round", "arm", "parent", "generator_version", "oracle_seconds", "flags", "why", "file"),
+    ]
+
+
+def table_row(entry: Ranked, properties: list[str]) -> dict[str, Any]:
+    """Column -> value; None where there is none (a property not predicted, no parent)."""
+    candidate = entry.candidate
+    predicted = {name: candidate.predicted.get(name, (None, None)) for name in properties}
+    distance = entry.novelty.distance
+    return {
+        "rank": entry.rank,
+        "id": candidate.id,
+        "formula": entry.formula,
+        "space_group": entry.space_group.symbol,
+        "space_group_number": entry.space_group.number,
+        "n_atoms": len(entry.crystal),
+        **{name: entry.values.get(name) for name in properties},
+        "feasible": entry.feasible,
+        "known": "new" if entry.novelty.new else "known",
+        "nearest_known": entry.novelty.nearest or None,
+        "nearest_known_distance": distance if distance is not None and math.isfinite(distance) else None,
+        **{f"predicted_{name}_mean": mean for name, (mean, _) in predicted.items()},
+        **{f"predicted_{name}_sd": sd for name, (_, sd) in predicted.items()},
+        "round": candidate.round,
+        "arm": candidate.arm,
+        "parent": candidate.parent,
+        "generator_version": candidate.generator_version,
+        "oracle_seconds": round(entry.seconds, 3),
+        "flags": " ".join(entry.flags) or None,
+        "why": entry.why,
+        "file": _file(entry),
+    }
+
+
+def _file(entry: Ranked) -> str:
+    safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in entry.candidate.id)
+    return f"cif/{entry.rank:03d}_{entry.formula}_{safe}.cif"
+
+
+def _stages(entry: Ranked) -> list[dict[str, Any]]:
+    return [
+        {
+            "stage": stage.stage,
+            "oracle_version": stage.oracle_version,
+            "values": dict(stage.outcome.values),
+            "flags": list(stage.outcome.flags),
+            "details": dict(stage.outcome.details),
+            "seconds": stage.outcome.seconds,
+        }
+        for stage in entry.stages
+        if isinstance(stage.outcome, Measured)
+    ]
+
+
+def _write_csv(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({column: _cell(row[column]) for column in columns})
+
+
+def _cell(value: Any) -> Any:
+    """A spreadsheet runs a cell that begins like a formula; a leading apostrophe makes it text again."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@"):
+        return f"'{value}"
+    return value
+
+
+def _write_frames(path: Path, entries: Iterable[Ranked]) -> None:
+    from ase.io import write
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    frames = []
+    for entry in entries:
+        atoms = AseAtomsAdaptor.get_atoms(entry.crystal, msonable=False)
+        atoms.info = {
+            "rank": entry.rank,
+            "id": entry.candidate.id,
+            "space_group_number": entry.space_group.number,
+            "feasible": entry.feasible,
+            **entry.values,
+        }
+        frames.append(atoms)
+    if frames:
+        write(path, frames, format="extxyz")
+    else:
+        path.touch()
