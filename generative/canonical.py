@@ -132,14 +132,23 @@ def _describe(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np
     return np.concatenate([order[:, None], smallest_coords[order]], axis=1)
 
 
-def _origins(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64]) -> list[int | None]:
-    """Orbits that may carry the origin of a polar group: all of the rarest (letter, element) class, else [None]."""
+def _origin_shifts(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], u: Array) -> Array:
+    """Shifts of `u` that put the free origin of a polar group on an atom of the rarest (letter, element) class, `[n, 3]`.
+
+    Every atom of those orbits that stands in its template's form is tried: a screw axis or a glide plane makes origins
+    half a period apart inequivalent under the group, though not under its normaliser.
+    """
     if not group.polar:
-        return [None]
+        return np.zeros((1, 3))
     classes: dict[tuple[int, int], list[int]] = {}
     for index, key in enumerate(zip(positions.tolist(), ranks.tolist(), strict=True)):
         classes.setdefault(key, []).append(index)
-    return list(min(classes.items(), key=lambda item: (len(item[1]), item[0]))[1])
+    (position, _), members = min(classes.items(), key=lambda item: (len(item[1]), item[0]))
+    linear, shift = group.stabilisers[position]
+    images = (np.einsum("sij,nj->nsi", linear, u[members]) + shift).reshape(-1, 3)
+    found = np.zeros_like(images)
+    found[:, list(group.polar)] = images[:, list(group.polar)] % 1.0
+    return np.unique(found.round(9), axis=0)
 
 
 def canonical_code(number: int, positions: NDArray[np.int64], elements: NDArray[np.int64], coords: Array, cell: Array) -> WyckoffCode:
@@ -155,17 +164,19 @@ def canonical_code(number: int, positions: NDArray[np.int64], elements: NDArray[
     descriptions = [descriptions[i] for i in smallest(lattice_keys)]
     rows, finished = [], []
     for moved, u, index, parameters in descriptions:
-        for origin in _origins(group, moved, ranks[index]):
-            shifted = u.copy()
-            if origin is not None:
-                for axis in group.polar:
-                    shifted[:, axis] -= u[origin, axis]
-            described = _describe(group, moved, ranks[index], shifted)
+        for shift in _origin_shifts(group, moved, ranks[index], u):
+            described = _describe(group, moved, ranks[index], _minus(group, moved, u, shift))
             rows.append(described[:, 1:].ravel())
             finished.append((moved, described, index, parameters))
     moved, described, index, parameters = finished[smallest(np.array(rows))[0]]
     order = described[:, 0].astype(int)
     return WyckoffCode(number, moved[order], elements[index][order], described[:, 1:] % 1.0, parameters)
+
+
+def _minus(group: SpaceGroup, positions: NDArray[np.int64], u: Array, shift: Array) -> Array:
+    """Free coordinates after moving the origin along the polar axes; slots a template lacks stay zero."""
+    free = np.array([[slot in group.positions[p].free for slot in range(3)] for p in positions])
+    return np.where(free, u - shift, 0.0)
 
 
 def _discrete(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], coords: Array, cell: Array) -> list:

@@ -1,0 +1,329 @@
+"""The networks of the Wyckoff VAE: a permutation-invariant encoder and an autoregressive decoder over orbits.
+
+Shapes: B crystals, K orbits (padded), D latent dimensions, W model width. Padding is marked by `n_orbits`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from campaigns.elements import SYMBOLS
+from generative.datasets import Codes
+from generative.symmetry import space_group
+
+N_ELEMENTS = len(SYMBOLS) + 1  # index 0 is padding
+MAX_POSITIONS = 27  # Pmmm has a to A
+N_BINS = 64
+COORD_KAPPA = 180.0  # von Mises concentration of a coordinate target: a standard deviation of 0.012 periods
+SYSTEMS = {  # which of (log b/a, log c/a, cos alpha, cos beta, cos gamma) a lattice system leaves free
+    "cubic": (0, 0, 0, 0, 0),
+    "tetragonal": (0, 1, 0, 0, 0),
+    "hexagonal": (0, 1, 0, 0, 0),
+    "orthorhombic": (1, 1, 0, 0, 0),
+    "monoclinic": (1, 1, 0, 1, 0),
+    "triclinic": (1, 1, 1, 1, 1),
+}
+LATTICE_SCALE = (0.02, 0.05, 0.05, 0.05, 0.05, 0.05)  # errors that count as one unit in the lattice loss
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Codes as tensors: long `space_group [B]`, `n_orbits [B]`, `positions`/`elements [B, K]`; float `coords [B, K, 3]`,
+    `shape [B, 6]` (log of the cube root of the volume per atom, then the five shape terms of SYSTEMS)."""
+
+    space_group: Tensor
+    n_orbits: Tensor
+    positions: Tensor
+    elements: Tensor
+    coords: Tensor
+    shape: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        """True where an orbit is real, `[B, K]`."""
+        return torch.arange(self.positions.shape[1], device=self.n_orbits.device) < self.n_orbits[:, None]
+
+
+@cache
+def _group_tables() -> tuple[np.ndarray, np.ndarray]:
+    """By space-group number: primitive over conventional volume `[231]`, free shape terms `[231, 5]`."""
+    groups = [space_group(number) for number in range(1, 231)]
+    volume = np.array([1.0, *(abs(np.linalg.det(g.primitive)) for g in groups)])
+    return volume, np.array([(0,) * 5, *(SYSTEMS[g.system] for g in groups)])
+
+
+def lattice_shape(codes: Codes) -> np.ndarray:
+    """The six regressed lattice numbers of every code, `[n, 6]`; fixed ones are zero."""
+    a, b, c = codes.lattice[:, :3].T
+    cosines = np.cos(np.radians(codes.lattice[:, 3:]))
+    ca, cb, cg = cosines.T
+    volume = a * b * c * np.sqrt(np.clip(1 + 2 * ca * cb * cg - ca**2 - cb**2 - cg**2, 1e-9, None))
+    primitive, free = _group_tables()
+    volume = volume * primitive[codes.space_group]
+    shape = np.column_stack([np.log(volume / codes.n_atoms()) / 3, np.log(b / a), np.log(c / a), cosines])
+    shape[:, 1:] *= free[codes.space_group]
+    return shape
+
+
+def lattice_from_shape(shape: np.ndarray, number: int, n_atoms: int) -> np.ndarray:
+    """Inverse of `lattice_shape` for one crystal: `[6]` -> a, b, c (angstrom), alpha, beta, gamma (degrees)."""
+    group = space_group(number)
+    free = np.array(SYSTEMS[group.system])
+    log_b, log_c, *cosines = shape[1:] * free
+    ca, cb, cg = np.clip(cosines, -0.95, 0.95)
+    if group.system == "hexagonal":
+        cg = -0.5
+    unit = math.exp(log_b + log_c) * math.sqrt(max(1 + 2 * ca * cb * cg - ca**2 - cb**2 - cg**2, 1e-6))
+    volume = math.exp(3 * shape[0]) * n_atoms / abs(np.linalg.det(group.primitive))
+    a = (volume / unit) ** (1 / 3)
+    return np.array([a, a * math.exp(log_b), a * math.exp(log_c), *np.degrees(np.arccos([ca, cb, cg]))])
+
+
+def to_batch(codes: Codes, device: torch.device) -> Batch:
+    def long(x: np.ndarray) -> Tensor:
+        return torch.as_tensor(x, dtype=torch.long, device=device)
+
+    width = max(int(codes.n_orbits.max()), 1)
+    return Batch(
+        long(codes.space_group),
+        long(codes.n_orbits),
+        long(codes.positions[:, :width]),
+        long(codes.elements[:, :width]),
+        torch.as_tensor(codes.coords[:, :width], dtype=torch.float32, device=device),
+        torch.as_tensor(lattice_shape(codes), dtype=torch.float32, device=device),
+    )
+
+
+def _site_tables() -> tuple[Tensor, Tensor, Tensor]:
+    """Per space group and position: exists `[231, 27]`, free slots `[231, 27, 3]`, features `[231, 27, 6]`."""
+    exists = torch.zeros(231, MAX_POSITIONS, dtype=torch.bool)
+    free = torch.zeros(231, MAX_POSITIONS, 3)
+    features = torch.zeros(231, MAX_POSITIONS, 6)
+    for number in range(1, 231):
+        group = space_group(number)
+        largest = int(group.multiplicities.max())
+        for j, position in enumerate(group.positions):
+            exists[number, j] = True
+            free[number, j, list(position.free)] = 1
+            size = int(group.multiplicities[j])
+            features[number, j] = torch.tensor(
+                [math.log(size), math.log(largest / size), len(position.free), *free[number, j].tolist()]
+            )
+    return exists, free, features
+
+
+class SiteEmbedding(nn.Module):
+    """Embeds (space group, position), elements and free coordinates; shared by encoder and decoder."""
+
+    exists: Tensor
+    free: Tensor
+    features: Tensor
+    element_features: Tensor
+
+    def __init__(self, width: int, element_features: Tensor) -> None:
+        super().__init__()
+        for name, table in zip(("exists", "free", "features"), _site_tables(), strict=True):
+            self.register_buffer(name, table, persistent=False)
+        self.register_buffer("element_features", element_features)
+        self.position = nn.Embedding(231 * MAX_POSITIONS, width)
+        self.position_features = nn.Linear(6, width)
+        self.element = nn.Embedding(N_ELEMENTS, width)
+        self.element_linear = nn.Linear(element_features.shape[1], width)
+        self.coordinate = nn.Linear(3 * 8, width)
+        nn.init.normal_(self.position.weight, std=0.1)
+        nn.init.normal_(self.element.weight, std=0.1)
+
+    def of_positions(self, space_group: Tensor, positions: Tensor) -> Tensor:
+        """`[B]`, `[B, K]` -> `[B, K, W]`."""
+        number = space_group[:, None].expand_as(positions)
+        return self.position(number * MAX_POSITIONS + positions) + self.position_features(self.features[number, positions])
+
+    def of_group(self, space_group: Tensor) -> Tensor:
+        """All positions of each space group, `[B, 27, W]`."""
+        every = torch.arange(MAX_POSITIONS, device=space_group.device).expand(len(space_group), -1)
+        return self.of_positions(space_group, every)
+
+    def all_elements(self) -> Tensor:
+        """`[N_ELEMENTS, W]`."""
+        return self.element.weight + self.element_linear(self.element_features)
+
+    def of_coords(self, space_group: Tensor, positions: Tensor, coords: Tensor) -> Tensor:
+        """Periodic features of the free coordinates, `[B, K, W]`."""
+        angles = 2 * math.pi * coords[..., None] * torch.tensor([1.0, 2.0, 4.0, 8.0], device=coords.device)
+        waves = torch.cat([angles.sin(), angles.cos()], dim=-1)  # [B, K, 3, 8]
+        free = self.free[space_group[:, None].expand_as(positions), positions]
+        return self.coordinate((waves * free[..., None]).flatten(-2))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """`[B, K, W]`."""
+        return (
+            self.of_positions(batch.space_group, batch.positions)
+            + self.all_elements()[batch.elements]
+            + self.of_coords(batch.space_group, batch.positions, batch.coords)
+        )
+
+
+def _transformer(width: int, heads: int, layers: int, dropout: float) -> nn.TransformerEncoder:
+    layer = nn.TransformerEncoderLayer(width, heads, 2 * width, dropout, "gelu", batch_first=True, norm_first=True)
+    return nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
+
+
+def _mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, outputs))
+
+
+class Encoder(nn.Module):
+    """Orbits as a set (no order is encoded) plus one global token -> mean and log variance, each `[B, D]`."""
+
+    def __init__(self, sites: SiteEmbedding, width: int, heads: int, layers: int, latent: int, dropout: float) -> None:
+        super().__init__()
+        self.sites = sites
+        self.group = nn.Embedding(231, width)
+        self.lattice = nn.Linear(6, width)
+        self.body = _transformer(width, heads, layers, dropout)
+        self.out = nn.Linear(2 * width, 2 * latent)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        whole = self.group(batch.space_group) + self.lattice(batch.shape)
+        tokens = torch.cat([whole[:, None], self.sites(batch)], dim=1)
+        mask = F.pad(batch.mask, (1, 0), value=True)
+        hidden = self.body(tokens, src_key_padding_mask=~mask)
+        summed = (hidden[:, 1:] * batch.mask[..., None]).sum(1) / 4.0
+        mean, log_variance = self.out(torch.cat([hidden[:, 0], summed], dim=-1)).chunk(2, dim=-1)
+        return mean, log_variance.clamp(-12, 2)
+
+
+class Decoder(nn.Module):
+    """z -> space group; then orbit by orbit position (or stop), element, coordinates; then the lattice."""
+
+    def __init__(self, sites: SiteEmbedding, width: int, heads: int, layers: int, latent: int, dropout: float) -> None:
+        super().__init__()
+        self.sites = sites
+        self.space_group = _mlp(latent, 2 * width, 231)
+        self.group = nn.Embedding(231, width)
+        self.from_z = _mlp(latent, 2 * width, width)
+        self.order = nn.Embedding(64, width)
+        self.body = _transformer(width, heads, layers, dropout)
+        self.to_position = nn.Linear(width, width)
+        self.to_stop = nn.Linear(width, 1)
+        self.to_element = _mlp(2 * width, width, width)
+        self.to_coords = _mlp(3 * width, 2 * width, 3 * N_BINS)
+        self.element_volume = nn.Embedding(N_ELEMENTS, 1)
+        self.to_shape = _mlp(4 * width, 2 * width, 6)
+        nn.init.constant_(self.element_volume.weight, math.log(18.0) / 3)
+
+    def hidden(self, z: Tensor, space_group: Tensor, previous: Tensor) -> Tensor:
+        """`previous [B, T, W]` embeddings of the orbits so far -> state before each next orbit, `[B, T + 1, W]`."""
+        condition = (self.from_z(z) + self.group(space_group))[:, None]
+        steps = previous.shape[1] + 1
+        tokens = F.pad(previous, (0, 0, 1, 0)) + condition + self.order(torch.arange(steps, device=z.device))
+        causal = torch.triu(torch.ones(steps, steps, dtype=torch.bool, device=z.device), diagonal=1)
+        return self.body(tokens, mask=causal, is_causal=True)
+
+    def position_logits(self, hidden: Tensor, space_group: Tensor) -> Tensor:
+        """`[B, T, W]` -> `[B, T, 28]`, the last being stop; positions the group lacks are -inf."""
+        query = self.to_position(hidden)
+        scores = query @ self.sites.of_group(space_group).transpose(1, 2) / math.sqrt(query.shape[-1])
+        scores = scores.masked_fill(~self.sites.exists[space_group][:, None], -torch.inf)
+        return torch.cat([scores, self.to_stop(hidden)], dim=-1)
+
+    def element_logits(self, hidden: Tensor, position: Tensor) -> Tensor:
+        """`hidden`, embedded `position [B, T, W]` -> `[B, T, N_ELEMENTS]`, padding -inf."""
+        query = self.to_element(torch.cat([hidden, position], dim=-1))
+        scores = query @ self.sites.all_elements().T
+        return torch.cat([torch.full_like(scores[..., :1], -torch.inf), scores[..., 1:]], dim=-1)
+
+    def coord_logits(self, hidden: Tensor, position: Tensor, element: Tensor) -> Tensor:
+        """`[B, T, 3, N_BINS]`."""
+        return self.to_coords(torch.cat([hidden, position, element], dim=-1)).unflatten(-1, (3, N_BINS))
+
+    def shape(self, z: Tensor, batch: Batch, hidden: Tensor) -> Tensor:
+        """The six lattice numbers given every orbit, `[B, 6]`; `hidden [B, K, W]`."""
+        numbers = torch.exp(self.sites.features[batch.space_group[:, None], batch.positions][..., :1])
+        share = numbers * batch.mask[..., None]
+        share = share / share.sum(1, keepdim=True)
+        composition = (share * self.sites.all_elements()[batch.elements]).sum(1)
+        state = (share * hidden).sum(1)
+        inputs = torch.cat([self.from_z(z), self.group(batch.space_group), composition, state], dim=-1)
+        shape = self.to_shape(inputs)
+        base = (share * self.element_volume(batch.elements)).sum(1)
+        return torch.cat([shape[:, :1] * 0.1 + base, shape[:, 1:]], dim=-1)
+
+
+class VaeNetwork(nn.Module):
+    """Encoder, decoder and a linear property head on z."""
+
+    property_mean: Tensor
+    property_std: Tensor
+
+    def __init__(self, *, latent: int, width: int, heads: int, layers: int, n_properties: int, element_features: Tensor, dropout: float = 0.0) -> None:  # fmt: skip
+        super().__init__()
+        sites = SiteEmbedding(width, element_features)
+        self.encoder = Encoder(sites, width, heads, layers, latent, dropout)
+        self.decoder = Decoder(sites, width, heads, layers, latent, dropout)
+        self.properties = nn.Linear(latent, n_properties)
+        self.register_buffer("property_mean", torch.zeros(n_properties))
+        self.register_buffer("property_std", torch.ones(n_properties))
+        self.register_buffer("white_mean", torch.zeros(latent, dtype=torch.float64))
+        self.register_buffer("white_scale", torch.eye(latent, dtype=torch.float64))
+
+    def reconstruction(self, z: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Negative log likelihood of every part, nats per crystal `[B]`, teacher-forced."""
+        decoder, sites, mask = self.decoder, self.decoder.sites, batch.mask
+        hidden = decoder.hidden(z, batch.space_group, sites(batch))
+        logits = decoder.position_logits(hidden, batch.space_group)
+        target = F.pad(batch.positions, (0, 1)).masked_fill(~F.pad(mask, (0, 1)), MAX_POSITIONS)
+        steps = torch.arange(target.shape[1], device=z.device) <= batch.n_orbits[:, None]
+        positions = F.cross_entropy(logits.transpose(1, 2), target, reduction="none")
+        before = hidden[:, :-1]
+        position = sites.of_positions(batch.space_group, batch.positions)
+        element_logits = decoder.element_logits(before, position)
+        elements = F.cross_entropy(element_logits.transpose(1, 2), batch.elements, reduction="none", ignore_index=0)
+        element = sites.all_elements()[batch.elements]
+        free = sites.free[batch.space_group[:, None].expand_as(batch.positions), batch.positions] * mask[..., None]
+        moving = free.any(-1)  # most orbits have no free coordinate: spare them the widest head
+        coords = torch.zeros_like(batch.coords)
+        coords[moving] = coordinate_loss(
+            decoder.coord_logits(before[moving], position[moving], element[moving]), batch.coords[moving]
+        )
+        scale = torch.tensor(LATTICE_SCALE, device=z.device)
+        error = (decoder.shape(z, batch, hidden[:, 1:]) - batch.shape) / scale
+        allowed = _free_shape(batch.space_group)
+        return {
+            "space_group": F.cross_entropy(decoder.space_group(z), batch.space_group, reduction="none"),
+            "positions": (positions * steps).sum(1),
+            "elements": (elements * mask).sum(1),
+            "coords": (coords * free).sum((1, 2)),
+            "lattice": (F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none") * allowed).sum(1),
+        }
+
+
+_FREE_SHAPE = torch.tensor([[0] * 6, *([1, *SYSTEMS[space_group(n).system]] for n in range(1, 231))])
+
+
+def _free_shape(numbers: Tensor) -> Tensor:
+    return _FREE_SHAPE.to(numbers.device)[numbers]
+
+
+def coordinate_loss(logits: Tensor, coords: Tensor) -> Tensor:
+    """Cross entropy against a von Mises density on N_BINS periodic bins, minus its entropy: `[..., 3, bins]` -> `[..., 3]`."""
+    centres = torch.arange(N_BINS, device=coords.device) / N_BINS
+    weight = COORD_KAPPA * (torch.cos(2 * math.pi * (coords[..., None] - centres)) - 1)
+    target = torch.softmax(weight, dim=-1)
+    entropy = -(target * torch.log_softmax(weight, dim=-1)).sum(-1)
+    return -(target * torch.log_softmax(logits, dim=-1)).sum(-1) - entropy
+
+
+def coordinate_mode(logits: Tensor) -> Tensor:
+    """The periodic mean of the five bins around the most probable one: `[..., bins]` -> `[...]` in [0, 1)."""
+    best = logits.argmax(-1, keepdim=True)
+    offsets = torch.arange(-2, 3, device=logits.device)
+    weight = torch.softmax(logits.gather(-1, (best + offsets) % N_BINS), dim=-1)
+    return ((best[..., 0] + (weight * offsets).sum(-1)) / N_BINS) % 1.0

@@ -1,0 +1,251 @@
+"""Train a Wyckoff VAE on a table of crystals.
+
+    python -m generative.training --data mp_train.csv.gz --out runs/vae --epochs 60
+
+Each epoch sees every training crystal once and one freshly substituted relative of each. The run is checkpointed every
+epoch; the same command resumes it. One tenth of the reduced formulas (seeded) is held out, none on both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import Tensor
+
+from campaigns.elements import SYMBOLS
+from generative.augmentation import substituted
+from generative.datasets import MAX_ORBITS, Codes, codes_of_table, stack
+from generative.networks import Batch, VaeNetwork, to_batch
+
+console = Console()
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Everything that decides the weights, apart from the data."""
+
+    latent: int = 64
+    width: int = 128
+    heads: int = 4
+    layers: int = 3
+    dropout: float = 0.0
+    epochs: int = 60
+    batch: int = 192
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.01
+    beta: float = 0.02  # weight of the KL term, reached after a tenth of the epochs
+    property_weight: float = 0.5
+    max_atoms: int = 20
+    held_out: float = 0.1
+    symprec_ang: float = 0.1
+    seed: int = 0
+
+
+PROPERTY_COLUMNS = {"formation_energy_ev_atom": "formation_energy_per_atom"}
+
+
+def element_features() -> Tensor:
+    """Magpie elemental properties (Ward et al. 2016, through matminer), standardised, `[104, F]`; unknown is zero."""
+    from matminer.utils.data import MagpieData
+    from pymatgen.core import Element
+
+    names = (
+        "MendeleevNumber Column Row AtomicWeight MeltingT CovalentRadius Electronegativity "
+        "NsValence NpValence NdValence NfValence GSvolume_pa GSbandgap"
+    ).split()
+    source = MagpieData(impute_nan=False)
+    table = np.full((len(SYMBOLS) + 1, len(names)), np.nan)
+    for z, symbol in enumerate(SYMBOLS, start=1):
+        table[z] = [source.get_elemental_property(Element(symbol), name) for name in names]
+    mean, std = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
+    return torch.tensor(np.nan_to_num((table - mean) / std), dtype=torch.float32)
+
+
+def split_by_formula(formulas: pd.Series, fraction: float, seed: int) -> NDArray[np.bool_]:
+    """True where held out; a formula is never on both sides."""
+    unique = np.array(sorted(formulas.unique()))
+    chosen = np.random.default_rng(seed).choice(unique, size=round(fraction * len(unique)), replace=False)
+    return formulas.isin(set(chosen)).to_numpy()
+
+
+def _relatives(codes: Codes, seed: int) -> Codes:
+    kept = [code for code in substituted(codes, 1, seed) if len(code.positions) <= MAX_ORBITS]
+    return stack(kept, [-1] * len(kept))
+
+
+def merge(a: Codes, b: Codes) -> Codes:
+    return Codes(*(np.concatenate([getattr(a, name), getattr(b, name)]) for name in a.__dataclass_fields__))
+
+
+def batches(codes: Codes, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Shuffled batches of similar numbers of orbits, so that little is padding."""
+    noisy = codes.n_orbits + rng.random(len(codes))
+    order = np.argsort(noisy, kind="stable")
+    parts = np.array_split(order, math.ceil(len(order) / size))
+    for i in rng.permutation(len(parts)):
+        yield parts[i]
+
+
+def loss_terms(network: VaeNetwork, batch: Batch, labels: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
+    """Batch means: the reconstruction parts, `kl` (nats) and `properties` (squared error in standard deviations)."""
+    mean, log_variance = network.encoder(batch)
+    z = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=noise)
+    terms = {name: part.mean() for name, part in network.reconstruction(z, batch).items()}
+    terms["kl"] = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
+    known = torch.isfinite(labels)
+    error = (network.properties(z) - torch.nan_to_num(labels))[known]
+    terms["properties"] = (error**2).mean() if known.any() else torch.zeros(())
+    return terms
+
+
+class Trainer:
+    """Holds what changes while training: network, optimiser, epoch."""
+
+    def __init__(self, settings: TrainingSettings, codes: Codes, labels: NDArray[np.float64], out: Path) -> None:
+        self.settings, self.codes, self.labels, self.out = settings, codes, labels, out
+        torch.manual_seed(settings.seed)
+        self.network = VaeNetwork(
+            latent=settings.latent,
+            width=settings.width,
+            heads=settings.heads,
+            layers=settings.layers,
+            dropout=settings.dropout,
+            n_properties=labels.shape[1],
+            element_features=element_features(),
+        )
+        self.network.property_mean.copy_(torch.tensor(np.nanmean(labels, axis=0)))
+        self.network.property_std.copy_(torch.tensor(np.nanstd(labels, axis=0)))
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.epoch = 0
+        self.seconds = 0.0
+        self.checkpoint = out / "checkpoint.pt"
+        if self.checkpoint.exists():
+            state = torch.load(self.checkpoint, weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.epoch, self.seconds = state["epoch"], state["seconds"]
+
+    def run(self) -> VaeNetwork:
+        """Train to the last epoch; a fresh set of relatives is made by a second process meanwhile."""
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            relatives = pool.submit(_relatives, self.codes, self.settings.seed + self.epoch)
+            while self.epoch < self.settings.epochs:
+                extra = relatives.result()
+                relatives = pool.submit(_relatives, self.codes, self.settings.seed + self.epoch + 1)
+                self._one_epoch(merge(self.codes, extra))
+        return self.network
+
+    def _one_epoch(self, codes: Codes) -> None:
+        settings, start = self.settings, time.perf_counter()
+        rng = np.random.default_rng([settings.seed, self.epoch])
+        noise = torch.Generator().manual_seed(settings.seed * 100_003 + self.epoch)
+        labels = np.full((len(codes), self.labels.shape[1]), np.nan)
+        labels[: len(self.labels)] = self.labels
+        standard = (torch.tensor(labels) - self.network.property_mean) / self.network.property_std
+        totals: dict[str, float] = {}
+        parts = list(batches(codes, settings.batch, rng))
+        self.network.train()
+        for step, index in enumerate(parts):
+            progress = (self.epoch + step / len(parts)) / settings.epochs
+            rate = settings.learning_rate * min(1.0, progress * 50 + 0.02) * 0.5 * (1 + math.cos(math.pi * progress))
+            for group in self.optimiser.param_groups:
+                group["lr"] = max(rate, settings.learning_rate * 0.01)
+            batch = to_batch(codes.take(index), torch.device("cpu"))
+            terms = loss_terms(self.network, batch, standard[index].float(), noise)
+            weights = {"kl": settings.beta * min(1.0, progress * 10), "properties": settings.property_weight}
+            loss = torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
+            self.optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            self.optimiser.step()
+            for name, term in terms.items():
+                totals[name] = totals.get(name, 0.0) + float(term.detach()) / len(parts)
+        self.epoch += 1
+        self.seconds += time.perf_counter() - start
+        left = self.seconds / self.epoch * (settings.epochs - self.epoch)
+        figures = "  ".join(f"{name} {value:.3f}" for name, value in totals.items())
+        console.print(f"epoch {self.epoch}/{settings.epochs}  {figures}  {self.seconds:.0f} s, {left:.0f} s left")
+        state = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+        }
+        temporary = self.checkpoint.with_suffix(".tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, self.checkpoint)
+
+
+@torch.no_grad()
+def encode_codes(network: VaeNetwork, codes: Codes, size: int = 512) -> Tensor:
+    """Latent means before whitening, `[n, D]`, float64."""
+    network.eval()
+    parts = [
+        network.encoder(to_batch(codes.take(np.arange(i, min(i + size, len(codes)))), torch.device("cpu")))[0]
+        for i in range(0, len(codes), size)
+    ]
+    return torch.cat(parts).double()
+
+
+def whiten(network: VaeNetwork, codes: Codes) -> None:
+    """Store the affine map that gives the training latents zero mean and unit covariance, so N(0, I) covers them."""
+    z = encode_codes(network, codes)
+    mean = z.mean(0)
+    covariance = torch.cov(z.T) + 1e-6 * torch.eye(z.shape[1], dtype=torch.float64)
+    network.white_mean.copy_(mean)
+    network.white_scale.copy_(torch.linalg.cholesky(covariance))
+
+
+def prepare(data: Path, settings: TrainingSettings, cache: Path | None, workers: int) -> tuple[Codes, Codes, NDArray, pd.DataFrame]:
+    """Training codes, held-out codes, training labels `[n, p]` (NaN where unknown), report of refused rows."""
+    table, codes, refused = codes_of_table(data, symprec_ang=settings.symprec_ang, cache=cache, workers=workers)
+    codes = codes.take(codes.n_atoms() <= settings.max_atoms)
+    held = split_by_formula(table["formula"], settings.held_out, settings.seed)[codes.row]
+    train = codes.take(~held)
+    columns = [c for c in PROPERTY_COLUMNS.values() if c in table.columns]
+    labels = table[columns].to_numpy(dtype=float)[train.row]
+    return train, codes.take(held), labels, refused
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=None, help="file of encoded crystals, written where absent")
+    parser.add_argument("--threads", type=int, default=2)
+    for name, value in asdict(TrainingSettings()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    arguments = vars(parser.parse_args())
+    settings = TrainingSettings(**{name: arguments[name] for name in asdict(TrainingSettings())})
+    out: Path = arguments["out"]
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(arguments["threads"])
+    train, held, labels, refused = prepare(arguments["data"], settings, arguments["cache"], arguments["threads"])
+    refused.to_csv(out / "refused_rows.csv", index=False)
+    console.print(f"{len(train)} crystals to train on, {len(held)} held out, {len(refused)} refused")
+    trainer = Trainer(settings, train, labels, out)
+    network = trainer.run()
+    whiten(network, train)
+    from generative.bundle import write_bundle
+
+    write_bundle(out, network, settings, train, held, labels, data=arguments["data"].name, seconds=trainer.seconds)
+
+
+if __name__ == "__main__":
+    main()
