@@ -1,0 +1,190 @@
+"""The command `optimize`. Heavy libraries are imported inside the commands that need them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from campaigns.errors import LatentoreError, UnknownChoiceError, UserError
+
+if TYPE_CHECKING:
+    from campaigns.spec import CampaignSpec
+    from campaigns.store import CampaignStore
+
+app = typer.Typer(
+    name="optimize",
+    help="Find new inorganic crystals with a target property: one campaign file in, a ranked list out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Campaign = Annotated[str, typer.Argument(help="A campaign YAML, or the name of an example like quickstart.")]
+Run = Annotated[str, typer.Argument(help="A run folder, or the name of a campaign under --runs-dir.")]
+RunsDir = Annotated[Path, typer.Option(help="Where run folders are kept.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+def main() -> None:
+    """Console entry. Exit codes: 0 done, 2 the user can mend it, 3 interrupted and resumable."""
+    try:
+        app()
+    except LatentoreError as error:
+        print(f"optimize: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+@app.command()
+def check(campaign: Campaign) -> None:
+    """Build everything the campaign needs, and spend nothing."""
+    path, spec = _load(campaign)
+    from optimizer.build import (
+        build,
+    )  # after the file was read: a misspelt key is found without loading torch
+
+    build(spec, path.parent)
+    print(f"{path}: ready to run.")
+
+
+@app.command()
+def run(
+    campaign: Campaign,
+    runs_dir: RunsDir = Path("runs"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Ignore the lock of a process that is gone for sure.")
+    ] = False,
+) -> None:
+    """Run a campaign, or go on with one that was started; Ctrl-C stops it after the candidate in hand."""
+    path, spec = _load(campaign)
+    from optimizer.loop import run_campaign
+
+    run_campaign(spec, folder=path.parent, run_folder=runs_dir / spec.name, quiet=quiet, take_over=take_over)
+
+
+@app.command()
+def status(run: Run, runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
+    """Where a campaign stands: rounds, budget, failures by code, best so far."""
+    from optimizer.status import campaign_status
+
+    with _open(run, runs_dir) as store:
+        summary = campaign_status(store)
+    if as_json:
+        _print_json(summary)
+    else:
+        from optimizer.display import print_status
+
+        print_status(summary)
+
+
+@app.command()
+def export(run: Run, runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
+    """Rank what was found and write ranking.csv, ranking.json, CIF and extended-XYZ files."""
+    with _open(run, runs_dir) as store:
+        from optimizer.export import export_campaign
+        from optimizer.references import ReferenceTable
+
+        report = export_campaign(store, novelty=ReferenceTable.load().novelty)
+    document = json.loads((report.folder / "ranking.json").read_text("utf-8"))
+    if as_json:
+        _print_json({"folder": str(report.folder), **document})
+    else:
+        from optimizer.display import print_ranking
+
+        print_ranking(document, report.folder)
+
+
+@app.command()
+def kinds(
+    role: Annotated[
+        str | None, typer.Argument(help="One role, like oracle; every role where absent.")
+    ] = None,
+) -> None:
+    """List the kinds a campaign file may name, with their parameters."""
+    from campaigns.kinds import GROUPS
+    from optimizer.catalogue import describe_kinds
+    from optimizer.display import print_kinds
+
+    if role is not None and role not in GROUPS:
+        raise UnknownChoiceError("role", role, list(GROUPS))
+    for each in GROUPS if role is None else (role,):
+        print_kinds(each, describe_kinds(each))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a campaign file, for completion and checks in an editor."""
+    from optimizer.schema import campaign_schema
+
+    _print_json(campaign_schema())
+
+
+@app.command()
+def doctor(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
+    """Check this installation: packages, device, potential, disk, name clashes."""
+    from dataclasses import asdict
+
+    from optimizer.doctor import examine
+
+    checks = examine(runs_dir if runs_dir.is_dir() else Path())
+    if as_json:
+        _print_json({"checks": [asdict(each) for each in checks]})
+    else:
+        from optimizer.display import print_checks
+
+        print_checks(checks)
+    if any(each.verdict == "fault" for each in checks):
+        raise typer.Exit(UserError.exit_code)
+
+
+def example_names() -> list[str]:
+    """Bundled campaigns, by name."""
+    folder = files("campaigns") / "examples"
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def campaign_path(campaign: str) -> Path:
+    """A path, or a bundled example where no such file exists. Raises UserError naming the choices."""
+    path, names = Path(campaign), example_names()
+    if path.is_file():
+        return path
+    if campaign in names:
+        return Path(str(files("campaigns") / "examples" / f"{campaign}.yaml"))
+    if path.is_dir():
+        raise UserError(f"{campaign}: is a folder.", "Give the path of a campaign YAML in it.")
+    examples = f" or an example: {', '.join(names)}" if names else ""
+    raise UserError(f"{campaign}: no such file.", f"Give the path of a campaign YAML{examples}.")
+
+
+def run_folder(run: str, runs_dir: Path) -> Path:
+    """A folder, or a campaign of that name under `runs_dir`. Raises UserError naming those there."""
+    if Path(run).is_dir():
+        return Path(run)
+    if (runs_dir / run).is_dir():
+        return runs_dir / run
+    names = sorted(path.parent.name for path in runs_dir.glob("*/ledger.sqlite"))
+    remedy = f"There are: {', '.join(names)}." if names else "Start one with `optimize run CAMPAIGN`."
+    raise UserError(f"{run}: no such run folder, and no campaign of that name under {runs_dir}.", remedy)
+
+
+def _load(campaign: str) -> tuple[Path, CampaignSpec]:
+    from campaigns.spec import load_spec
+
+    path = campaign_path(campaign)
+    return path, load_spec(path)
+
+
+def _open(run: str, runs_dir: Path) -> CampaignStore:
+    from campaigns.store import CampaignStore
+
+    return CampaignStore.open(run_folder(run, runs_dir))
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False))

@@ -1,0 +1,92 @@
+"""Tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from optimizer.catalogue import Kind
+from optimizer.doctor import Check
+
+MARKS = {"ok": Text("ok", "green"), "note": Text("note", "yellow"), "fault": Text("FAULT", "bold red")}
+
+
+def console() -> Console:
+    """Plain text where the output is no terminal; nothing is read as markup unless asked to."""
+    return Console(markup=False, highlight=False, soft_wrap=False)
+
+
+def print_status(summary: dict[str, Any]) -> None:
+    """What `campaign_status` returned."""
+    budget, counts = summary["budget"], summary["candidates"]
+    table = Table.grid(padding=(0, 2))
+    table.add_row("campaign", f"{summary['campaign']} in {summary['folder']}")
+    table.add_row("state", summary["state"])
+    if driver := summary["driver"]:
+        table.add_row("driver", f"process {driver['pid']} on {driver['host']} since {driver['since']}")
+    table.add_row("rounds", f"{summary['rounds']} (last phase {summary['last_phase'] or 'none'})")
+    table.add_row("candidates", f"{counts['proposed']} proposed, {counts['evaluated']} evaluated")
+    calls = f"{budget['oracle_calls']} of {budget['of']} calls of {budget['dearest_stage']}"
+    table.add_row("budget", f"{calls}, {budget['oracle_seconds']:.0f} s in oracles")
+    for stage, spent in summary["stages"].items():
+        table.add_row(
+            "", f"{stage}: {spent['entered']} in, {spent['failed']} failed, {spent['seconds']:.0f} s"
+        )
+    failures = ", ".join(f"{code} {count}" for code, count in summary["failures"].items())
+    table.add_row("failures", failures or "none")
+    table.add_row("best feasible", _best(summary["best"]))
+    for event in summary["events"]:
+        table.add_row("event", f"{event['at']} {event['kind']}: {event['message']}")
+    console().print(table)
+
+
+def _best(best: dict[str, Any] | None) -> str:
+    if best is None:
+        return "none yet"
+    values = ", ".join(f"{name} {value:.4g}" for name, value in best["values"].items())
+    return f"{best['formula']} ({best['id']}, round {best['round']}, {best['arm']}): {values}"
+
+
+def print_ranking(document: dict[str, Any], folder: Path) -> None:
+    """What stands in ranking.json."""
+    wanted = [*document["spec"]["objectives"], *document["spec"]["constraints"]]
+    table = Table("rank", "formula", "space group", *dict.fromkeys(wanted), "feasible", "flags", "file")
+    for line in document["candidates"]:
+        values = [f"{line[name]:.4g}" for name in dict.fromkeys(wanted)]
+        feasible = "yes" if line["feasible"] else "no"
+        group = f"{line['space_group']} ({line['space_group_number']})"
+        flags = " ".join(line["flags"])
+        table.add_row(str(line["rank"]), line["formula"], group, *values, feasible, flags, line["file"])
+    console().print(table)
+    left_out = f"{document['duplicates_left_out']} duplicates, {document['known_left_out']} known materials"
+    counts = f"{document['evaluated']} evaluated, {document['failed']} failed"
+    console().print(f"{counts}; left out of the list: {left_out}. Files in {folder}")
+
+
+def print_kinds(role: str, kinds: Sequence[Kind]) -> None:
+    """One block per kind: its line, then its parameters."""
+    out = console()
+    out.print(Text(role, "bold"))
+    for kind in kinds:
+        out.print(Text(f"  {kind.name}", "cyan"), Text(kind.line or kind.problem), sep="  ")
+        table = Table.grid(padding=(0, 2))
+        for each in kind.parameters:
+            table.add_row(f"      {each.name}", f"{each.type} = {each.default}", each.description)
+        if kind.parameters:
+            out.print(table)
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """One line per check, and the remedies of what is wrong."""
+    table = Table.grid(padding=(0, 2))
+    for check in checks:
+        table.add_row(MARKS[check.verdict], check.name, check.message)
+    console().print(table)
+    for check in checks:
+        if check.verdict == "fault":
+            console().print(f"{check.name}: {check.remedy}")

@@ -1,0 +1,89 @@
+"""Where a campaign stands, read from its ledger alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from campaigns.records import Failed, final_crystal, first_failure, last_values
+from campaigns.store import CampaignStore
+from optimizer.objective import CampaignObjective
+
+LAST_EVENTS = 5
+
+
+def campaign_status(store: CampaignStore) -> dict[str, Any]:
+    """A JSON-able summary: state, rounds, budget, stages, failures by code, best so far, last events."""
+    spent, spec = store.spent(), store.spec
+    candidates, outcomes = store.candidates(), store.outcomes()
+    driver = store.driver
+    phases = store.rounds()
+    return {
+        "campaign": spec.name,
+        "folder": str(store.folder),
+        "state": _state(driver is not None, spent.calls >= spec.budget.oracle_calls),
+        "driver": None if driver is None else {"pid": driver.pid, "host": driver.host, "since": driver.since},
+        "rounds": len({phase.round for phase in phases}),
+        "last_phase": None if not phases else f"{phases[-1].round}.{phases[-1].phase}",
+        "candidates": {
+            "proposed": len(candidates),
+            "evaluated": len(outcomes),
+            "pending": len(candidates) - len(outcomes),
+        },
+        "budget": {
+            "dearest_stage": store.dearest_stage,
+            "oracle_calls": spent.calls,
+            "of": spec.budget.oracle_calls,
+            "hours_limit": spec.budget.hours,
+            "oracle_seconds": round(spent.seconds, 3),
+        },
+        "stages": {
+            stage: {
+                "entered": count,
+                "failed": spent.stage_failures[stage],
+                "seconds": round(spent.stage_seconds[stage], 3),
+            }
+            for stage, count in spent.stage_counts.items()
+        },
+        "failures": _failures(store),
+        "best": _best(store),
+        "events": [
+            {"at": event.at, "kind": event.kind, "message": event.message}
+            for event in store.events()[-LAST_EVENTS:]
+        ],
+    }
+
+
+def _state(driven: bool, budget_spent: bool) -> str:
+    if driven:
+        return "running"
+    return "budget spent" if budget_spent else "stopped; `optimize run` goes on"
+
+
+def _failures(store: CampaignStore) -> dict[str, int]:
+    """Failure code -> count, over proposals that were screened out and evaluations that failed."""
+    counts: Counter[str] = Counter()
+    for phase in store.rounds():
+        counts.update(phase.failures)
+    for stages in store.outcomes().values():
+        counts.update(stage.outcome.code.value for stage in stages if isinstance(stage.outcome, Failed))
+    return dict(counts.most_common())
+
+
+def _best(store: CampaignStore) -> dict[str, Any] | None:
+    """The best feasible candidate so far, known materials included."""
+    outcomes = store.outcomes()
+    evaluated = [candidate for candidate in store.candidates() if candidate.id in outcomes]
+    stages = [outcomes[candidate.id] for candidate in evaluated]
+    values = [None if first_failure(each) else last_values(each) for each in stages]
+    index = CampaignObjective.from_spec(store.spec).best(values)
+    if index is None:
+        return None
+    crystal = final_crystal(stages[index], evaluated[index].crystal)
+    return {
+        "id": evaluated[index].id,
+        "formula": crystal.composition.reduced_formula,
+        "round": evaluated[index].round,
+        "arm": evaluated[index].arm,
+        "values": values[index],
+    }
