@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from statistics import quantiles
 from typing import TYPE_CHECKING
 
 from campaigns.errors import SpecError
@@ -147,11 +148,17 @@ class CampaignObjective:
         `outcomes`.
 
         A failed or incomplete candidate has success 0; the properties it does have are still observed.
+        Far outliers on the forbidden side of a bound are drawn in where the property is no goal: a few
+        crystals 3 eV/atom above the hull would otherwise set the scale on which 0.1 eV/atom is judged.
         """
         import torch
 
         names = self.properties
-        rows = [[float((entry or {}).get(name, 0.0)) for name in names] for entry in values]
+        limits = {name: self._outlier_limits(name, values) for name in names}
+        rows = [
+            [min(max(float((entry or {}).get(n, 0.0)), limits[n][0]), limits[n][1]) for n in names]
+            for entry in values
+        ]
         seen = [[name in (entry or {}) for name in names] for entry in values]
         y = torch.tensor(
             [[*row, float(self.complete(entry))] for row, entry in zip(rows, values, strict=True)],
@@ -160,6 +167,23 @@ class CampaignObjective:
         observed = torch.tensor([[*row, True] for row in seen], dtype=torch.bool)
         shape = (len(values), len(names) + 1)
         return y.reshape(shape), observed.reshape(shape)
+
+    def _outlier_limits(self, name: str, values: Sequence[Values]) -> tuple[float, float]:
+        """Three interquartile ranges beyond the bound or the outer quartile, whichever is further.
+
+        Nothing feasible is touched and nothing infeasible becomes feasible. Infinite for a goal, for a side
+        without bound, and where fewer than 4 values or no spread are there to tell.
+        """
+        bound = dict(self.bounds).get(name)
+        known = [entry[name] for entry in values if entry is not None and name in entry]
+        if bound is None or name in dict(self.goals) or len(known) < 4:
+            return -math.inf, math.inf
+        low, _, high = quantiles(known, method="inclusive")
+        reach = 3 * (high - low)
+        return (
+            min(bound.min, low) - reach if bound.min is not None and reach > 0 else -math.inf,
+            max(bound.max, high) + reach if bound.max is not None and reach > 0 else math.inf,
+        )
 
     def utility(self, samples: Tensor) -> Tensor:
         """Outcome samples `[..., m]` -> scores `[..., k]`, higher is better."""

@@ -134,6 +134,21 @@ def test_table_keeps_what_a_failed_candidate_did_yield():
     assert empty.shape == none.shape == (0, 3)
 
 
+def test_far_outliers_of_a_mere_constraint_are_drawn_in_but_stay_infeasible():
+    hulls = [0.02, 0.05, 0.12, 0.2, 0.09, 4.0, -0.5]
+    y, _ = STIFF.table([_values(100 + 1000 * h, h) for h in hulls])
+    assert y[:, 0].tolist() == pytest.approx([100 + 1000 * h for h in hulls])  # a goal is left alone
+    assert 0.3 < float(y[5, 1]) < 1.0
+    unchanged = [i for i in range(7) if i != 5]
+    assert y[unchanged, 1].tolist() == [hulls[i] for i in unchanged]
+    assert (y[:, 1] <= 0.1).tolist() == [h <= 0.1 for h in hulls]
+
+
+def test_without_spread_nothing_is_drawn_in():
+    y, _ = STIFF.table([_values(100, 0.05)] * 6 + [_values(100, 2.0)])
+    assert float(y[-1, 1]) == 2.0
+
+
 def test_tensors_follow_the_plain_rules():
     target = _objective(
         {"band_gap_ev": {"target": 1.5}, "density_g_cm3": "minimize"},
