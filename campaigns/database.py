@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+
+from campaigns.artifacts import sync_folder
 
 
 def connect_sqlite(path: Path) -> Engine:
@@ -18,6 +22,36 @@ def connect_sqlite(path: Path) -> Engine:
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def create_sqlite(path: Path, fill: Callable[[Connection], None]) -> None:
+    """A new database, filled in one transaction and given its name last: nobody ever sees it half made.
+
+    Raises FileExistsError where `path` exists, or another process was faster.
+    """
+    if path.exists():
+        raise FileExistsError(path)
+    partial = path.with_name(f".{path.name}-{os.getpid()}.partial")
+    partial.unlink(missing_ok=True)  # of a killed process that had this pid
+    engine = connect_sqlite(partial)
+    try:
+        with engine.execution_options(begin="IMMEDIATE").begin() as connection:
+            fill(connection)
+    finally:
+        engine.dispose()  # the last connection folds the write-ahead log into the file
+    _name(partial, path)
+    for left_over in path.parent.glob(f".{path.name}-*.partial*"):  # this one, and those of killed processes
+        left_over.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _name(partial: Path, path: Path) -> None:
+    try:
+        os.link(partial, path)  # unlike a rename, replaces nothing
+    except OSError:
+        if path.exists():
+            raise FileExistsError(path) from None
+        os.rename(partial, path)  # a file system without hard links
 
 
 def connect(url: URL | str, **options: Any) -> Engine:

@@ -11,10 +11,9 @@ No other module touches the database. Every method is one transaction. SQLite ru
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,9 +23,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from campaigns.artifacts import Artifacts, sync_folder, write_durably
-from campaigns.database import connect_sqlite
+from campaigns.artifacts import Artifacts, write_durably
+from campaigns.database import connect_sqlite, create_sqlite
 from campaigns.errors import CampaignLockedError, LedgerError
+from campaigns.ledger import Event, GeneratorRecord, RoundRecord, Spent
 from campaigns.migrations import create_schema, migrate
 from campaigns.owner import Owner
 from campaigns.records import Candidate, StageOutcome
@@ -37,53 +37,6 @@ from campaigns.tables import candidates, events, generators, latents, meta, outc
 LEDGER = "ledger.sqlite"
 MAY_CHANGE = ("budget", "export", "workers", "device")
 """Keys of a spec that may differ on resume: none of them decides which crystal comes next."""
-
-
-@dataclass(frozen=True)
-class RoundRecord:
-    """One finished phase of one round."""
-
-    round: int
-    phase: str
-    failures: Mapping[str, int]  # failure code -> count
-    figures: Mapping[str, Any]
-    finished_at: str  # UTC, ISO 8601
-
-
-@dataclass(frozen=True)
-class GeneratorRecord:
-    """One generator of the campaign; `artifact` is None for weights that came with the package."""
-
-    version: str
-    artifact: str | None
-    figures: Mapping[str, Any]
-    accepted: bool
-    added_at: str
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something a reader of the ledger should know."""
-
-    at: str
-    kind: str
-    message: str
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What the campaign has cost. `calls`: candidates that entered the dearest stage, failures included."""
-
-    calls: int
-    stage_counts: Mapping[str, int]  # stage -> outcomes
-    stage_failures: Mapping[str, int]  # stage -> failed outcomes
-    stage_seconds: Mapping[str, float]
-
-    @property
-    def seconds(self) -> float:
-        """Oracle seconds over all stages, as the oracles report them."""
-        return sum(self.stage_seconds.values())
 
 
 class CampaignStore:
@@ -115,9 +68,20 @@ class CampaignStore:
         `dearest_stage` is the oracle kind whose entries count as calls; by default the spec's last.
         Raises LedgerError where the folder holds a campaign already or cannot be written.
         """
+        entries = {
+            "spec": spec.model_dump(mode="json"),
+            "provenance": dict(provenance),
+            "dearest_stage": dearest_stage or spec.oracles[-1].kind,
+            "created_at": _now(),
+        }
+
+        def fill(connection: Connection) -> None:
+            create_schema(connection, version("latentore"))
+            connection.execute(insert(meta), [{"key": key, "value": entries[key]} for key in entries])
+
         try:
             (folder / "artifacts").mkdir(parents=True, exist_ok=True)
-            return cls._create(folder, spec, dict(provenance), dearest_stage or spec.oracles[-1].kind)
+            create_sqlite(folder / LEDGER, fill)
         except FileExistsError:
             raise LedgerError(
                 f"{folder}: holds a campaign already.", "Open it, or choose another name."
@@ -126,36 +90,6 @@ class CampaignStore:
             raise LedgerError(
                 f"{folder}: cannot be written ({error.strerror}).", "Choose another folder."
             ) from None
-
-    @classmethod
-    def _create(
-        cls, folder: Path, spec: CampaignSpec, provenance: dict[str, str], dearest_stage: str
-    ) -> CampaignStore:
-        if (folder / LEDGER).exists():
-            raise FileExistsError
-        partial = folder / f".{LEDGER}-{os.getpid()}.partial"
-        for left_over in folder.glob(f"{partial.name}*"):  # of a killed process that had this pid
-            left_over.unlink()
-        engine = connect_sqlite(partial)
-        entries = {
-            "spec": spec.model_dump(mode="json"),
-            "provenance": provenance,
-            "dearest_stage": dearest_stage,
-            "created_at": _now(),
-        }
-        try:
-            with engine.execution_options(begin="IMMEDIATE").begin() as connection:
-                create_schema(connection, version("latentore"))
-                connection.execute(
-                    insert(meta), [{"key": key, "value": value} for key, value in entries.items()]
-                )
-        finally:
-            engine.dispose()  # the last connection folds the write-ahead log into the file
-        try:
-            os.link(partial, folder / LEDGER)  # unlike a rename, fails where another process was faster
-        finally:
-            partial.unlink()
-        sync_folder(folder)
         return cls.open(folder)
 
     @classmethod

@@ -56,9 +56,10 @@ def _parse(text: str, path: Path) -> Any:
     try:
         return yaml.load(text, Loader=_StrictLoader)  # a SafeLoader: builds nothing but plain values
     except yaml.constructor.ConstructorError as error:
-        tag = "tag" in str(error.problem)
+        problem = str(error.problem).replace("could not determine a constructor for", "will not follow")
+        tag = problem != error.problem
         remedy = "Only plain YAML values are read; remove the tag." if tag else "Keep one of them."
-        raise UserError(f"{_place(path, error)}: {error.problem}.", remedy) from None
+        raise UserError(f"{_place(path, error)}: {problem}.", remedy) from None
     except yaml.MarkedYAMLError as error:
         remedy = "Mend that line; keys and values are written `key: value`, indented with spaces."
         raise UserError(f"{_place(path, error)}: not YAML ({error.problem}).", remedy) from None
