@@ -212,15 +212,14 @@ def whiten(network: VaeNetwork, codes: Codes) -> None:
     network.white_scale.copy_(torch.linalg.cholesky(covariance))
 
 
-def prepare(data: Path, settings: TrainingSettings, cache: Path | None, workers: int) -> tuple[Codes, Codes, NDArray, pd.DataFrame]:
-    """Training codes, held-out codes, training labels `[n, p]` (NaN where unknown), report of refused rows."""
+def prepare(data: Path, settings: TrainingSettings, cache: Path | None, workers: int) -> tuple[Codes, Codes, NDArray[np.float64], NDArray[np.float64], pd.DataFrame]:
+    """Training codes, held-out codes, the labels of each `[n, p]` (NaN where unknown), report of refused rows."""
     table, codes, refused = codes_of_table(data, symprec_ang=settings.symprec_ang, cache=cache, workers=workers)
     codes = codes.take(codes.n_atoms() <= settings.max_atoms)
     held = split_by_formula(table["formula"], settings.held_out, settings.seed)[codes.row]
     train = codes.take(~held)
-    columns = [c for c in PROPERTY_COLUMNS.values() if c in table.columns]
-    labels = table[columns].to_numpy(dtype=float)[train.row]
-    return train, codes.take(held), labels, refused
+    labels = table.reindex(columns=list(PROPERTY_COLUMNS.values())).to_numpy(dtype=float)
+    return train, codes.take(held), labels[train.row], labels[codes.row[held]], refused
 
 
 def main() -> None:
@@ -236,7 +235,7 @@ def main() -> None:
     out: Path = arguments["out"]
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments["threads"])
-    train, held, labels, refused = prepare(arguments["data"], settings, arguments["cache"], arguments["threads"])
+    train, held, labels, held_labels, refused = prepare(arguments["data"], settings, arguments["cache"], arguments["threads"])
     refused.to_csv(out / "refused_rows.csv", index=False)
     console.print(f"{len(train)} crystals to train on, {len(held)} held out, {len(refused)} refused")
     trainer = Trainer(settings, train, labels, out)
@@ -244,7 +243,10 @@ def main() -> None:
     whiten(network, train)
     from generative.bundle import write_bundle
 
-    write_bundle(out, network, settings, train, held, labels, data=arguments["data"].name, seconds=trainer.seconds)
+    write_bundle(
+        out, network, settings, train, held, held_labels, list(PROPERTY_COLUMNS),
+        data=arguments["data"].name, seconds=trainer.seconds,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
