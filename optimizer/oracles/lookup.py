@@ -1,0 +1,169 @@
+"""Look the crystal up in a table of measured or computed values, by formula, fingerprint or structure.
+
+A formula names many crystals: use it only for properties of the composition. A fingerprint (space group,
+formula, occupied Wyckoff positions) leaves the free coordinates open; matching structures settles them too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import pandas as pd
+from pydantic import Field, field_validator
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Composition, Structure
+
+from campaigns.records import Failed, FailureCode, Measured, Property
+from campaigns.spec import Strict
+from generative.protocols import EncodeFailure
+from generative.representations.wyckoff import fingerprint
+from optimizer.measuring import one_by_one
+
+if TYPE_CHECKING:
+    from optimizer.protocols import OracleContext
+
+
+class TableColumn(Strict):
+    """Where a property stands in the table."""
+
+    unit: str = Field(description='Unit of the values, like "eV".')
+    column: str | None = Field(None, description="Column of the table; the property's own name where absent.")
+
+
+class Params(Strict):
+    """Which table, how a crystal finds its row, and what is read there."""
+
+    path: str = Field(description="CSV file, plain or gzipped; relative to the campaign file.")
+    match: Literal["formula", "fingerprint", "structure"] = Field(
+        description="Reduced formula, fingerprint, or StructureMatcher over the rows of the same formula."
+    )
+    key: str = Field(description="Column with the formula, the fingerprint, or the CIF text.")
+    properties: dict[str, TableColumn] = Field(
+        min_length=1, description="Property name -> unit, or {unit: ..., column: ...}."
+    )
+
+    @field_validator("properties", mode="before")
+    @classmethod
+    def _bare_unit(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: {"unit": given} if isinstance(given, str) else given for name, given in value.items()}
+
+
+@dataclass(frozen=True)
+class LookupOracle:
+    path: str
+    match: Literal["formula", "fingerprint", "structure"]
+    key: str
+    columns: tuple[str, ...]  # of the table, in the order of `properties`
+    properties: tuple[Property, ...]
+    version: str
+    nominal_seconds: ClassVar[float] = 0.01
+
+    def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
+        return one_by_one(xs, self._measure)
+
+    def _measure(self, crystal: Structure) -> Measured | Failed:
+        row = self._row(crystal)
+        if row is None:
+            formula = crystal.composition.reduced_formula
+            return Failed(
+                FailureCode.NOT_FOUND, f"{formula} is not in {Path(self.path).name} (by {self.match})"
+            )
+        values = _values(self.path, self.columns)[row]
+        found = {prop.name: value for prop, value in zip(self.properties, values, strict=True)}
+        if empty := [name for name, value in found.items() if value != value]:
+            return Failed(FailureCode.NOT_FOUND, f"row {row + 2} of {Path(self.path).name} has no {empty[0]}")
+        return Measured(found, crystal, details={"row": row + 2})
+
+    def _row(self, crystal: Structure) -> int | None:
+        """Index of the crystal's row, the first where several fit, the closest where structures are
+        matched."""
+        if self.match == "fingerprint":
+            code = fingerprint(crystal)
+            rows = () if isinstance(code, EncodeFailure) else _rows(self.path, self.key, "text").get(code, ())
+            return rows[0] if rows else None
+        formula = crystal.composition.reduced_formula
+        if self.match == "formula":
+            rows = _rows(self.path, self.key, "formula").get(formula, ())
+            return rows[0] if rows else None
+        matcher = StructureMatcher()
+        distances = {
+            row: matcher.get_rms_dist(crystal, _crystals(self.path, self.key)[row])
+            for row in _rows(self.path, self.key, "cif").get(formula, ())
+        }
+        fitting = {row: distance[0] for row, distance in distances.items() if distance is not None}
+        return min(fitting, key=lambda row: (fitting[row], row)) if fitting else None
+
+
+def build(params: Params, context: OracleContext) -> LookupOracle:
+    """Raises ValueError where the file or a column is missing or a key cannot be read."""
+    path = str((Path(context.folder) / params.path).resolve())
+    try:
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+        table = _table(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"path {params.path!r} cannot be read as CSV: {error}") from error
+    columns = tuple(given.column or name for name, given in params.properties.items())
+    for column in (params.key, *columns):
+        if column not in table.columns:
+            raise ValueError(
+                f"{params.path} has no column {column!r}; it has {', '.join(map(str, table.columns))}"
+            )
+    for column in columns:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise ValueError(f"{params.path}: column {column!r} holds text where numbers are needed")
+    _rows(path, params.key, {"formula": "formula", "fingerprint": "text", "structure": "cif"}[params.match])
+    properties = tuple(
+        Property(name, given.unit, f"{given.column or name} of {Path(path).name}")
+        for name, given in params.properties.items()
+    )
+    return LookupOracle(
+        path, params.match, params.key, columns, properties, f"lookup-1 {digest} by {params.match}"
+    )
+
+
+@lru_cache(maxsize=4)
+def _table(path: str) -> pd.DataFrame:
+    return pd.read_csv(
+        io.BytesIO(Path(path).read_bytes()), compression="gzip" if path.endswith(".gz") else None
+    )
+
+
+@lru_cache(maxsize=4)
+def _values(path: str, columns: tuple[str, ...]) -> list[tuple[float, ...]]:
+    return [tuple(map(float, row)) for row in _table(path)[list(columns)].itertuples(index=False)]
+
+
+@lru_cache(maxsize=4)
+def _crystals(path: str, key: str) -> list[Structure]:
+    with warnings.catch_warnings():  # pymatgen says that it rounds coordinates like 0.3333
+        warnings.filterwarnings("ignore", message="Issues encountered while parsing CIF")
+        try:
+            return [Structure.from_str(text, fmt="cif") for text in _table(path)[key]]
+        except (ValueError, AssertionError) as error:
+            raise ValueError(f"column {key!r} holds something that is no CIF: {error}") from error
+
+
+@lru_cache(maxsize=4)
+def _rows(
+    path: str, key: str, reading: Literal["formula", "text", "cif"] | str
+) -> dict[str, tuple[int, ...]]:
+    """Reduced formula or fingerprint -> indices of its rows."""
+    if reading == "cif":
+        names = [crystal.composition.reduced_formula for crystal in _crystals(path, key)]
+    elif reading == "formula":
+        names = [Composition(str(text)).reduced_formula for text in _table(path)[key]]
+    else:
+        names = [str(text) for text in _table(path)[key]]
+    found: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        found.setdefault(name, []).append(row)
+    return {name: tuple(rows) for name, rows in found.items()}

@@ -1,0 +1,262 @@
+"""Known materials: the convex hull they span, and whether a crystal is one of them.
+
+The bundled table holds 17,284 Materials Project crystals with the energy that CHGNet gives them at their DFT
+geometry (`optimizer.reference_build` makes it). It is far from complete, so every hull distance says how much
+it rests on.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib.resources import files
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+from pymatgen.core import Composition, Structure
+
+from campaigns.elements import SYMBOLS
+from campaigns.errors import UserError
+from campaigns.records import Failed
+from generative.protocols import EncodeFailure
+from generative.representations.wyckoff import fingerprint
+from generative.symmetry import mendeleev_rank
+from optimizer.elemental_references import elemental_references
+
+COLUMNS = ("material_id", "formula", "space_group", "fingerprint", "energy_ev_atom")
+FORMULA_PART = re.compile(r"([A-Z][a-z]?)([\d.]*)")
+COLUMN_OF = {symbol: column for column, symbol in enumerate(SYMBOLS)}
+
+
+@dataclass(frozen=True)
+class KnownPhase:
+    """One row of the table that has an energy."""
+
+    material_id: str
+    formula: str
+    space_group: int
+    energy_ev_atom: float
+
+
+@dataclass(frozen=True)
+class HullDistance:
+    """Energy above (positive) or below (negative) the hull of the known phases, and what that hull rests on.
+
+    `n_known_phases` counts the known compounds, elements aside, whose elements are all among the crystal's.
+    `sparse_edges` are the pairs of its elements without any known binary compound; `sparse` is true where
+    there is one.
+    """
+
+    value_ev_atom: float
+    n_known_phases: int
+    sparse_edges: tuple[str, ...]
+
+    @property
+    def sparse(self) -> bool:
+        return bool(self.sparse_edges)
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """Whether a crystal is new, and the known material nearest to it, like "mp-149 Si (227)".
+
+    `basis` says how `nearest` was found: "fingerprint" (the same material, as far as symmetry tells),
+    "formula and space group", "composition" (`distance` is then above 0 or the space group differs), or
+    "formula only" where the crystal has no fingerprint: it then counts as known if its formula is.
+    """
+
+    new: bool
+    nearest: str
+    distance: float
+    basis: str
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceTable:
+    """One row per known crystal, `n` in all; formulas reduced as pymatgen writes them. `version` hashes the
+    file."""
+
+    material_ids: tuple[str, ...]
+    formulas: tuple[str, ...]
+    space_groups: NDArray[np.int64]  # [n], 0 where unknown
+    fingerprints: tuple[str, ...]  # "" where there is none
+    energies_ev_atom: NDArray[np.float64]  # [n], NaN where there is none
+    version: str
+
+    def __len__(self) -> int:
+        return len(self.material_ids)
+
+    @staticmethod
+    def load(path: str | Path | None = None) -> ReferenceTable:
+        """The bundled table, or a user's file with the same columns; read once per process.
+
+        Raises UserError where the file is missing or lacks a column.
+        """
+        return _load(None if path is None else str(Path(path).resolve()))
+
+    def entries(self, chemical_system: Iterable[str]) -> tuple[KnownPhase, ...]:
+        """The known compounds, elements aside, made of nothing but these elements, with their energies."""
+        outside = np.ones(len(SYMBOLS), dtype=np.float32)
+        outside[[COLUMN_OF[symbol] for symbol in chemical_system]] = 0
+        inside = (self._fractions @ outside) == 0
+        compound = (self._fractions > 0).sum(axis=1) > 1
+        rows = np.flatnonzero(inside & compound & np.isfinite(self.energies_ev_atom))
+        return tuple(
+            KnownPhase(
+                self.material_ids[row],
+                self.formulas[row],
+                int(self.space_groups[row]),
+                float(self.energies_ev_atom[row]),
+            )
+            for row in rows
+        )
+
+    def hull_distance(self, composition: Composition, energy_ev_atom: float) -> HullDistance | Failed:
+        """Distance of an energy (CHGNet's scale) from the hull of known compounds and elements, eV/atom.
+
+        The crystal itself is no vertex, so the distance is negative where it lies below everything known.
+        Elements take part with their reference energies. Failed with NO_REFERENCE where an element has none.
+        """
+        symbols = frozenset(element.symbol for element in composition.elements)
+        references = elemental_references()
+        if failed := references.missing(symbols):
+            return failed
+        if len(symbols) == 1:
+            return HullDistance(references.formation_energy(composition, energy_ev_atom), 0, ())
+        diagram, n_known, sparse_edges = _hull(self, symbols)
+        on_hull = float(diagram.get_hull_energy_per_atom(composition))
+        return HullDistance(energy_ev_atom - on_hull, n_known, sparse_edges)
+
+    def is_known(self, crystal_fingerprint: str) -> tuple[str, ...]:
+        """Ids of the known materials with this fingerprint, lowest energy first; empty for a new one."""
+        rows = self._by_fingerprint.get(crystal_fingerprint, ())
+        return tuple(self.material_ids[row] for row in rows)
+
+    def novelty(self, crystal: Structure) -> Novelty:
+        """Is it new, and what is nearest: by fingerprint, by formula and space group, by composition."""
+        code = fingerprint(crystal)
+        formula = crystal.composition.reduced_formula
+        same_formula = self._by_formula.get(formula, ())
+        if isinstance(code, EncodeFailure):
+            nearest, distance = self._nearest_composition(crystal.composition)
+            return Novelty(not same_formula, self.label(nearest), distance, "formula only")
+        if rows := self._by_fingerprint.get(code):
+            return Novelty(False, self.label(rows[0]), 0.0, "fingerprint")
+        space_group = int(code.partition(":")[0])
+        if rows := tuple(row for row in same_formula if self.space_groups[row] == space_group):
+            return Novelty(True, self.label(rows[0]), 0.0, "formula and space group")
+        nearest, distance = self._nearest_composition(crystal.composition)
+        return Novelty(True, self.label(nearest), distance, "composition")
+
+    def label(self, row: int) -> str:
+        """Id, formula and space group of a row, like "mp-149 Si (227)"."""
+        group = self.space_groups[row]
+        return f"{self.material_ids[row]} {self.formulas[row]} ({group if group else '?'})"
+
+    def _nearest_composition(self, composition: Composition) -> tuple[int, float]:
+        """Row and distance of the nearest composition.
+
+        The earth mover's distance between atomic fractions on Pettifor's chemical order of the elements, in
+        places along that order: 1.0 moves every atom to the neighbouring element (Hargreaves et al., Chem.
+        Mater. 32, 10610 (2020)).
+        """
+        fractions = np.zeros((1, len(SYMBOLS)), dtype=np.float32)
+        for symbol, x in composition.fractional_composition.get_el_amt_dict().items():
+            fractions[0, COLUMN_OF[symbol]] = x
+        distances = np.abs(self._cumulative - cumulative_in_chemical_order(fractions)).sum(axis=1)
+        row = int(self._by_energy[np.argmin(distances[self._by_energy])])
+        return row, round(float(distances[row]), 4)
+
+    @cached_property
+    def _fractions(self) -> NDArray[np.float32]:
+        """Atomic fractions `[n, 103]` by atomic number."""
+        fractions = np.zeros((len(self), len(SYMBOLS)), dtype=np.float32)
+        for row, formula in enumerate(self.formulas):
+            for symbol, count in FORMULA_PART.findall(formula):
+                fractions[row, COLUMN_OF[symbol]] += float(count) if count else 1.0
+        return fractions / fractions.sum(axis=1, keepdims=True)
+
+    @cached_property
+    def _cumulative(self) -> NDArray[np.float32]:
+        return cumulative_in_chemical_order(self._fractions)
+
+    @cached_property
+    def _by_energy(self) -> NDArray[np.int64]:
+        """Rows by rising energy, those without one last, so that ties go to the most stable known phase."""
+        return np.argsort(self.energies_ev_atom, kind="stable")
+
+    @cached_property
+    def _by_fingerprint(self) -> dict[str, tuple[int, ...]]:
+        return self._index(self.fingerprints)
+
+    @cached_property
+    def _by_formula(self) -> dict[str, tuple[int, ...]]:
+        return self._index(self.formulas)
+
+    def _index(self, keys: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+        found: dict[str, list[int]] = {}
+        for row in self._by_energy.tolist():
+            if keys[row]:
+                found.setdefault(keys[row], []).append(row)
+        return {key: tuple(rows) for key, rows in found.items()}
+
+
+def cumulative_in_chemical_order(fractions: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fractions by atomic number `[n, 103]` -> cumulative along Pettifor's order, `[n, 103]`."""
+    order = np.argsort(mendeleev_rank()[1 : len(SYMBOLS) + 1])
+    return np.cumsum(fractions[:, order], axis=1, dtype=np.float32)
+
+
+@lru_cache(maxsize=256)
+def _hull(table: ReferenceTable, symbols: frozenset[str]) -> tuple[PhaseDiagram, int, tuple[str, ...]]:
+    """The phase diagram of the known phases, their number, and the binary edges without any."""
+    known = table.entries(symbols)
+    energies = elemental_references().energy_ev_atom
+    entries = [PDEntry(Composition(symbol), energies[symbol]) for symbol in symbols]
+    for phase in known:
+        composition = Composition(phase.formula)
+        entries.append(PDEntry(composition, phase.energy_ev_atom * composition.num_atoms))
+    binaries = {frozenset(e.symbol for e in entry.composition.elements) for entry in entries}
+    edges = tuple(
+        f"{a}-{b}" for a, b in combinations(sorted(symbols), 2) if frozenset((a, b)) not in binaries
+    )
+    return PhaseDiagram(entries), len(known), edges
+
+
+@lru_cache(maxsize=4)
+def _load(path: str | None) -> ReferenceTable:
+    if path is None:
+        content = files("optimizer").joinpath("data/reference.csv.gz").read_bytes()
+    else:
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"{path}: {error.strerror}.", "Give a table made by optimizer.reference_build."
+            ) from None
+    text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    rows = csv.DictReader(io.StringIO(text.decode("utf-8")))
+    if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
+        raise UserError(
+            f"{path}: lacks the column {missing[0]}.",
+            f"A reference table has the columns {', '.join(COLUMNS)}.",
+        )
+    cells = [[row[name] for name in COLUMNS] for row in rows]
+    ids, formulas, groups, codes, energies = zip(*cells, strict=True)
+    return ReferenceTable(
+        material_ids=ids,
+        formulas=formulas,
+        space_groups=np.array([int(group or 0) for group in groups]),
+        fingerprints=codes,
+        energies_ev_atom=np.array([float(energy) if energy else np.nan for energy in energies]),
+        version=hashlib.sha256(text).hexdigest()[:12],
+    )
