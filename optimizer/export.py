@@ -16,14 +16,17 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
 
 from campaigns.records import Measured
 from campaigns.store import CampaignStore
-from optimizer.ranking import Novelty, Ranked, Ranking, rank_candidates
+from optimizer.ranking import Ranked, Ranking, rank_candidates
 from optimizer.swap import replace_folder
+
+if TYPE_CHECKING:
+    from optimizer.references import Novelty
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def _columns(properties: list[str]) -> list[str]:
     return [
         *("rank", "id", "formula", "space_group", "space_group_number", "n_atoms"),
         *properties,
-        *("feasible", "known", "nearest_known", "nearest_known_distance"),
+        *("feasible", "known", "nearest_known", "nearest_known_distance", "nearest_known_basis"),
         *(f"predicted_{name}_{part}" for name in properties for part in ("mean", "sd")),
         *("round", "arm", "parent", "generator_version", "oracle_seconds", "flags", "why", "file"),
     ]
@@ -111,7 +114,8 @@ def table_row(entry: Ranked, properties: list[str]) -> dict[str, Any]:
         "feasible": entry.feasible,
         "known": "new" if entry.novelty.new else "known",
         "nearest_known": entry.novelty.nearest or None,
-        "nearest_known_distance": distance if distance is not None and math.isfinite(distance) else None,
+        "nearest_known_distance": distance if math.isfinite(distance) else None,
+        "nearest_known_basis": entry.novelty.basis,
         **{f"predicted_{name}_mean": mean for name, (mean, _) in predicted.items()},
         **{f"predicted_{name}_sd": sd for name, (_, sd) in predicted.items()},
         "round": candidate.round,

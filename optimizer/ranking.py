@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
@@ -20,18 +20,10 @@ from campaigns.store import CampaignStore
 from optimizer.cif import SpaceGroup, as_read_back, space_group
 from optimizer.objective import CampaignObjective
 
+if TYPE_CHECKING:
+    from optimizer.references import Novelty
+
 AMBIGUOUS = "space_group_ambiguous"
-
-
-class Novelty(Protocol):
-    """Whether a crystal is a known material, and the one it is or is nearest to."""
-
-    @property
-    def new(self) -> bool: ...
-    @property
-    def nearest(self) -> str: ...  # readable, like "mp-149 Si (227)"; empty where nothing is near
-    @property
-    def distance(self) -> float: ...
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,12 @@ from campaigns.spec import parse_spec
 from campaigns.store import CampaignStore
 from optimizer.cif import space_group
 from optimizer.export import export_campaign
+from optimizer.references import Novelty
 from optimizer.swap import replace_folder
 
 
-@dataclass(frozen=True)
-class Near:
-    new: bool
-    nearest: str = "mp-22862 NaCl (225)"
-    distance: float = 0.25
+def near(new: bool) -> Novelty:
+    return Novelty(new, "mp-22862 NaCl (225)", 0.25, "composition")
 
 
 def rock_salt(cation: str, anion: str, a: float = 5.6) -> Structure:
@@ -38,7 +35,8 @@ def zinc_blende(cation: str, anion: str, a: float = 5.4) -> Structure:
     return Structure.from_spacegroup("F-43m", Lattice.cubic(a), [cation, anion], [[0, 0, 0], [0.25] * 3])
 
 
-NOTHING_KNOWN: Callable[[Structure], Near] = lambda crystal: Near(new=True)  # noqa: E731
+def nothing_is_known(crystal: Structure) -> Novelty:
+    return near(new=True)
 
 
 @pytest.fixture
@@ -108,7 +106,7 @@ def test_feasible_by_objective_then_infeasible_by_violation(make_store):
             "e": None,
         }
     )
-    report = export_campaign(store, novelty=NOTHING_KNOWN)
+    report = export_campaign(store, novelty=nothing_is_known)
     table = pd.read_csv(report.folder / "ranking.csv")
     assert list(table["id"]) == ["b", "a", "d", "c"]
     assert list(table["rank"]) == [1, 2, 3, 4]
@@ -120,7 +118,7 @@ def test_feasible_by_objective_then_infeasible_by_violation(make_store):
 
 def test_csv_has_every_column_a_person_needs(make_store):
     store = make_store({"a": (rock_salt("Mg", "O", 4.2), values(150))})
-    report = export_campaign(store, novelty=NOTHING_KNOWN)
+    report = export_campaign(store, novelty=nothing_is_known)
     line = pd.read_csv(report.folder / "ranking.csv").iloc[0]
     assert (line["formula"], line["space_group"], line["space_group_number"]) == ("MgO", "Fm-3m", 225)
     assert line["n_atoms"] == 8
@@ -137,7 +135,7 @@ def test_csv_has_every_column_a_person_needs(make_store):
 def test_files_hold_the_crystal_and_its_space_group(make_store):
     rough = zinc_blende("Ga", "As").perturb(0.01)
     store = make_store({"a": (rock_salt("Mg", "O", 4.2), values(150)), "b": (rough, values(90))})
-    report = export_campaign(store, novelty=NOTHING_KNOWN)
+    report = export_campaign(store, novelty=nothing_is_known)
     table = pd.read_csv(report.folder / "ranking.csv")
     frames = ase.io.read(report.folder / "candidates.extxyz", ":")
     for line, frame in zip(table.itertuples(), frames, strict=True):
@@ -163,7 +161,7 @@ def test_the_same_crystal_is_listed_once_and_counted(make_store):
             "c": (zinc_blende("Mg", "O", 4.6), values(120)),
         }
     )
-    report = export_campaign(store, novelty=NOTHING_KNOWN)
+    report = export_campaign(store, novelty=nothing_is_known)
     assert [entry.candidate.id for entry in report.ranking.entries] == ["b", "c"]
     assert report.ranking.duplicates == 1
 
@@ -174,8 +172,8 @@ def test_known_materials_are_left_out_unless_asked_for(make_store):
         "b": (rock_salt("K", "Cl"), values(20)),
     }
 
-    def magnesia_is_known(crystal: Structure) -> Near:
-        return Near(new=crystal.composition.reduced_formula != "MgO")
+    def magnesia_is_known(crystal: Structure) -> Novelty:
+        return near(new=crystal.composition.reduced_formula != "MgO")
 
     store = make_store(crystals)
     report = export_campaign(store, novelty=magnesia_is_known)
@@ -199,7 +197,7 @@ def test_two_objectives_put_the_pareto_front_first(make_store):
         },
         objectives={"bulk_modulus_gpa": "maximize", "density_g_cm3": "minimize"},
     )
-    report = export_campaign(store, novelty=NOTHING_KNOWN)
+    report = export_campaign(store, novelty=nothing_is_known)
     ids = [entry.candidate.id for entry in report.ranking.entries]
     assert set(ids[:2]) == {"stiff", "light"}
     assert ids[2] == "dominated"
@@ -208,14 +206,14 @@ def test_two_objectives_put_the_pareto_front_first(make_store):
 def test_only_the_top_is_written(make_store):
     measured = {f"c{i}": (rock_salt("Mg", x), values(10.0 * i)) for i, x in enumerate(["O", "S", "Se", "Te"])}
     store = make_store(measured, export={"top": 2})
-    report = export_campaign(store, novelty=NOTHING_KNOWN)
+    report = export_campaign(store, novelty=nothing_is_known)
     assert [entry.candidate.id for entry in report.ranking.entries] == ["c3", "c2"]
     assert len(list((report.folder / "cif").iterdir())) == 2
 
 
 def test_sodium_nitride_is_no_missing_value_and_no_cell_is_a_formula(make_store):
     store = make_store({'=HYPERLINK("x")': (rock_salt("Na", "N", 4.9), values(30))})
-    report = export_campaign(store, novelty=NOTHING_KNOWN)
+    report = export_campaign(store, novelty=nothing_is_known)
     table = pd.read_csv(report.folder / "ranking.csv")
     assert table["formula"][0] == "Na1N1"
     assert table["id"][0] == """'=HYPERLINK("x")"""
@@ -223,7 +221,7 @@ def test_sodium_nitride_is_no_missing_value_and_no_cell_is_a_formula(make_store)
 
 
 def test_nothing_evaluated_gives_an_empty_table(make_store):
-    report = export_campaign(make_store({"a": None}), novelty=NOTHING_KNOWN)
+    report = export_campaign(make_store({"a": None}), novelty=nothing_is_known)
     table = pd.read_csv(report.folder / "ranking.csv")
     assert len(table) == 0
     assert "bulk_modulus_gpa" in table.columns
@@ -231,12 +229,12 @@ def test_nothing_evaluated_gives_an_empty_table(make_store):
 
 def test_a_new_export_replaces_the_old_one_whole(make_store, monkeypatch):
     store = make_store({"a": (rock_salt("Mg", "O", 4.2), values(150))})
-    folder = export_campaign(store, novelty=NOTHING_KNOWN).folder
+    folder = export_campaign(store, novelty=nothing_is_known).folder
     (folder / "stale.txt").write_text("from the export before")
-    export_campaign(store, novelty=NOTHING_KNOWN)
+    export_campaign(store, novelty=nothing_is_known)
     assert not (folder / "stale.txt").exists()
 
-    def broken(crystal: Structure) -> Near:
+    def broken(crystal: Structure) -> Novelty:
         raise RuntimeError("stopped half way")
 
     with pytest.raises(RuntimeError):
