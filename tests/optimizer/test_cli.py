@@ -1,0 +1,210 @@
+"""The command line as a person meets it: exit codes, one message, nothing written, JSON that is only JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from campaigns.errors import CampaignInterrupted
+from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
+from campaigns.spec import load_spec, parse_spec
+from campaigns.store import CampaignStore
+from optimizer import cli
+
+SPECS = Path(__file__).parents[1] / "specs"
+INVALID = sorted((SPECS / "invalid").glob("*.yaml"))
+OPTIMIZE = Path(sys.executable).with_name("optimize")
+
+
+@pytest.fixture
+def optimize(monkeypatch, capsys, tmp_path):
+    """Run the console entry in an empty folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["optimize", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(stopped.value.code or 0), out, err
+
+    return call
+
+
+def expected(path: Path) -> list[str]:
+    """What its message must hold stands in the file's own comments; the empty file has no room for them."""
+    marks = [
+        line.removeprefix("# expect: ")
+        for line in path.read_text("utf-8").splitlines()
+        if line.startswith("# expect: ")
+    ]
+    return marks or [path.name, "the file is empty", "campaigns/examples"]
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
+def test_a_bad_campaign_ends_with_one_message_and_nothing_written(optimize, tmp_path, command, path):
+    code, out, err = optimize(command, path)
+    assert code == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    for part in expected(path):
+        assert part in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_campaign_names_the_path_and_the_examples(optimize, tmp_path):
+    code, out, err = optimize("run", "no_such.yaml")
+    assert (code, out) == (2, "")
+    assert "no_such.yaml: no such file. Give the path of a campaign YAML" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_installed_command_prints_no_traceback(tmp_path):
+    bad = SPECS / "invalid" / "tag_that_runs_code.yaml"
+    done = subprocess.run([OPTIMIZE, "check", bad], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_option_is_a_user_error(optimize):
+    assert optimize("check", "--no-such-option")[0] == 2
+
+
+def test_an_interrupted_campaign_can_be_told_by_its_exit_code(optimize, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise CampaignInterrupted("stopped; run again to go on")
+
+    monkeypatch.setattr(cli, "_load", interrupted)
+    code, _, err = optimize("run", "any")
+    assert (code, err) == (3, "optimize: stopped; run again to go on\n")
+
+
+# -- reading a campaign back
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """A campaign with two good candidates, one failed and one still to do."""
+    spec = parse_spec(
+        {
+            "name": "small",
+            "oracles": ["relax", "bulk_modulus"],
+            "objectives": {"bulk_modulus_gpa": "maximize"},
+            "budget": {"oracle_calls": 4},
+        }
+    )
+    fcc = Lattice([[0.0, 2.5, 2.5], [2.5, 0.0, 2.5], [2.5, 2.5, 0.0]])
+    crystals = {
+        anion: Structure(fcc, ["Tm", anion], [[0, 0, 0], [0.5, 0.5, 0.5]]) for anion in ("Br", "I", "F", "Cl")
+    }
+    with CampaignStore.create(tmp_path / "runs" / "small", spec, provenance={}) as store:
+        candidates = [
+            Candidate(anion, 0, "generator_samples", crystal, None, "v1")
+            for anion, crystal in crystals.items()
+        ]
+        store.finish_phase(0, "propose", candidates=candidates, failures={"known": 3})
+        for anion, bulk in (("Br", 50.0), ("I", 60.0)):
+            relaxed = Measured({"energy_ev_atom": -3.0}, crystals[anion], seconds=1.0)
+            stiff = Measured({"bulk_modulus_gpa": bulk}, crystals[anion], seconds=2.0)
+            store.record(
+                anion, [StageOutcome("relax", "1", relaxed), StageOutcome("bulk_modulus", "1", stiff)]
+            )
+        store.record("F", [StageOutcome("relax", "1", Failed(FailureCode.COLLAPSED, "", 0.5))])
+    return tmp_path / "runs" / "small"
+
+
+def test_status_as_json(optimize, run_folder):
+    code, out, err = optimize("status", "small", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["candidates"] == {"proposed": 4, "evaluated": 3, "pending": 1}
+    assert (found["budget"]["oracle_calls"], found["budget"]["of"]) == (2, 4)
+    assert found["stages"]["relax"] == {"entered": 3, "failed": 1, "seconds": 2.5}
+    assert found["failures"] == {"known": 3, "collapsed": 1}
+    assert (found["best"]["formula"], found["best"]["values"]["bulk_modulus_gpa"]) == ("TmI", 60.0)
+    assert found["state"].startswith("stopped")
+
+
+def test_status_for_people(optimize, run_folder):
+    code, out, _ = optimize("status", run_folder)
+    assert code == 0
+    for part in ("2 of 4 calls of bulk_modulus", "known 3, collapsed 1", "TmI", "bulk_modulus_gpa 60"):
+        assert part in out
+
+
+def test_export_prints_the_list_and_writes_the_files(optimize, run_folder):
+    code, out, err = optimize("export", "small", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    table = pd.read_csv(run_folder / "export" / "ranking.csv")
+    assert [line["id"] for line in found["candidates"]] == list(table["id"]) == ["I", "Br"]
+    code, out, _ = optimize("export", "small")
+    assert code == 0
+    assert "TmI" in out
+
+
+def test_an_unknown_run_names_those_there_are(optimize, run_folder):
+    code, out, err = optimize("status", "smal")
+    assert (code, out) == (2, "")
+    assert "There are: small." in err
+
+
+def test_a_folder_without_campaign_is_said_so(optimize, tmp_path):
+    code, _, err = optimize("status", tmp_path)
+    assert code == 2
+    assert "holds no campaign" in err
+
+
+# -- what can be chosen
+
+
+def test_kinds_shows_parameters_with_units_and_defaults(optimize):
+    code, out, _ = optimize("kinds", "oracle")
+    assert code == 0
+    for part in ("relax", "bulk_modulus", "fmax_ev_per_ang", "number = 0.03", "(eV/angstrom)"):
+        assert part in out
+
+
+def test_an_unknown_role_names_the_roles(optimize):
+    code, _, err = optimize("kinds", "oracles")
+    assert code == 2
+    assert "Did you mean 'oracle'?" in err
+
+
+def test_the_schema_describes_every_kind(optimize):
+    code, out, _ = optimize("schema")
+    assert code == 0
+    schema = json.loads(out)
+    names, *kinds = schema["$defs"]["oracle"]["oneOf"]
+    by_kind = {each["properties"]["kind"]["const"]: each for each in kinds}
+    assert set(names["enum"]) == set(by_kind)
+    assert by_kind["relax"]["properties"]["max_steps"]["default"] == 200
+    assert by_kind["relax"]["additionalProperties"] is False
+
+
+def test_every_reference_of_the_schema_resolves(optimize):
+    schema = json.loads(optimize("schema")[1])
+
+    def references(node: object) -> list[str]:
+        if isinstance(node, dict):
+            here = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+            return here + [each for value in node.values() for each in references(value)]
+        return [each for value in node for each in references(value)] if isinstance(node, list) else []
+
+    found = references(schema)
+    assert found
+    assert {each.removeprefix("#/$defs/") for each in found} <= set(schema["$defs"])
+
+
+def test_bundled_examples_are_found_by_name():
+    for name in cli.example_names():
+        assert load_spec(cli.campaign_path(name))
