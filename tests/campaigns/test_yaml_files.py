@@ -1,0 +1,65 @@
+"""Only plain, unambiguous YAML is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from campaigns.errors import UserError
+from campaigns.yaml_files import read_yaml
+
+
+@pytest.fixture
+def read(tmp_path):
+    def reading(content: str | bytes) -> dict:
+        path = tmp_path / "campaign.yaml"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return read_yaml(path)
+
+    return reading
+
+
+def test_exponents_without_dot_or_sign_are_numbers(read):
+    assert read("a: 1e-3\nb: 2e5\nc: 1.5E+3\nd: e3\ne: -4e2") == {
+        "a": 0.001,
+        "b": 200000.0,
+        "c": 1500.0,
+        "d": "e3",
+        "e": -400.0,
+    }
+
+
+def test_anchors_and_merges_are_plain_values(read):
+    assert read("base: &b {x: 1}\nmore: {<<: *b, y: 2}")["more"] == {"x": 1, "y": 2}
+
+
+def test_a_byte_order_mark_is_no_fault(read):
+    assert read(b"\xef\xbb\xbfname: a") == {"name": "a"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "the file is empty. Start from a ready campaign"),
+        ("# only a comment", "the file is empty"),
+        ("- a\n- b", "holds a list, not keys and values"),
+        ("a: [1", "campaign.yaml:1: not YAML"),
+        ("a: 1\n\tb: 2", "campaign.yaml:2: not YAML"),
+        ("a: 1\nb: *nowhere", "campaign.yaml:2: not YAML (found undefined alias 'nowhere')"),
+        ("a: 1\nb: 2\na: 3", "campaign.yaml:3: the key 'a' stands here twice. Keep one of them."),
+        ("a: !!python/name:os.system", "campaign.yaml:1: will not follow the tag"),
+        ("a: \x00", "not YAML"),
+        (b"a: \xff\xfe", "cannot be read"),
+    ],
+)
+def test_what_is_not_a_plain_mapping_is_refused_in_one_line(read, content, message):
+    with pytest.raises(UserError) as caught:
+        read(content)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_folders_are_refused(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        read_yaml(tmp_path / "nowhere.yaml")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_yaml(tmp_path)
