@@ -30,8 +30,8 @@ class Params(CalculatorParams):
     max_steps: int = Field(200, ge=1, le=10_000, description="Optimiser steps before `unconverged`.")
     max_seconds: float = Field(120.0, gt=0, description="Last resort: wall seconds before `timed_out`.")
     keep_symmetry: bool = Field(
-        False,
-        description="Hold the starting space group by projection; else it may break to lower the energy.",
+        True,
+        description="Hold the space group by projection. Without it an unstable one may break, to a lower energy.",
     )
 
 

@@ -1,0 +1,1 @@
+"""Runnable evidence: each module prints its command, its seed and its figures."""
