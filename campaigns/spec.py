@@ -299,6 +299,9 @@ class CampaignSpec(Strict):
     surrogate: KindSpec = Field(KindSpec(kind="exact_gp"), description="Latents to a posterior.")
     acquisition: KindSpec = Field(KindSpec(kind="log_nei"), description="Posterior to the next batch.")
     batch_size: int = Field(8, ge=1, le=1024, description="Candidates proposed per round.")
+    pool_size: int = Field(
+        512, ge=1, le=100_000, description="Latents decoded and screened per round, to choose the batch from."
+    )
     refine: Annotated[
         Annotated[Literal["off"], Tag("off")] | Annotated[Refinement, Tag("schedule")],
         Discriminator(_refine_form),
@@ -316,6 +319,12 @@ class CampaignSpec(Strict):
     def _kind_list(cls, value: Any) -> Any:
         items = value if isinstance(value, list | tuple) else [value]
         return [{"kind": item} if isinstance(item, str) else item for item in items]
+
+    @model_validator(mode="after")
+    def _pool_holds_a_batch(self) -> CampaignSpec:
+        if self.pool_size < self.batch_size:
+            raise ValueError(f"pool_size {self.pool_size} is smaller than batch_size {self.batch_size}")
+        return self
 
     @field_validator("refine", mode="before")
     @classmethod

@@ -10,6 +10,8 @@ from campaigns.store import CampaignStore
 from optimizer.objective import CampaignObjective
 
 LAST_EVENTS = 5
+CLOCK = "clock"
+"""Kind of the event that ends a session of driving; its data holds the hours the session took."""
 
 
 def campaign_status(store: CampaignStore) -> dict[str, Any]:
@@ -18,6 +20,7 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
     candidates, outcomes = store.candidates(), store.outcomes()
     driver = store.driver
     phases = store.rounds()
+    events = store.events()
     return {
         "campaign": spec.name,
         "folder": str(store.folder),
@@ -34,6 +37,7 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             "dearest_stage": store.dearest_stage,
             "oracle_calls": spent.calls,
             "of": spec.budget.oracle_calls,
+            "hours": round(sum(event.data["hours"] for event in events if event.kind == CLOCK), 3),
             "hours_limit": spec.budget.hours,
             "oracle_seconds": round(spent.seconds, 3),
         },
@@ -49,7 +53,7 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
         "best": _best(store),
         "events": [
             {"at": event.at, "kind": event.kind, "message": event.message}
-            for event in store.events()[-LAST_EVENTS:]
+            for event in [event for event in events if event.kind != CLOCK][-LAST_EVENTS:]
         ],
     }
 

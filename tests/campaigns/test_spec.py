@@ -82,6 +82,7 @@ def test_a_fixed_formula_is_counted():
         ({"constraints": {"a": {"mn": 1}}}, "Did you mean 'min'?"),
         ({"refine": {"evry": 2}}, "refine.evry: unknown key (with value 2); the keys here are every"),
         ({"refine": {"every": 0}}, "refine.every: must be greater than or equal to 1 (got 0)"),
+        ({"pool_size": 4}, "campaign: pool_size 4 is smaller than batch_size 8"),
         ({"refine": {}}, "refine: give one of `every` and `stalled_rounds`"),
         ({"space": {"n_atoms": [5, 2]}}, "space.n_atoms: [5, 2] has its low end above its high end"),
         ({"space": {"n_atoms": [1, 2, 3]}}, "space.n_atoms: [1, 2, 3] must be two numbers"),

@@ -118,6 +118,7 @@ def run_folder(tmp_path):
             store.record(
                 anion, [StageOutcome("relax", "1", relaxed), StageOutcome("bulk_modulus", "1", stiff)]
             )
+        store.event("clock", "session ended", hours=0.25)
         store.record("F", [StageOutcome("relax", "1", Failed(FailureCode.COLLAPSED, "", 0.5))])
     return tmp_path / "runs" / "small"
 
@@ -128,6 +129,7 @@ def test_status_as_json(optimize, run_folder):
     found = json.loads(out)
     assert found["candidates"] == {"proposed": 4, "evaluated": 3, "pending": 1}
     assert (found["budget"]["oracle_calls"], found["budget"]["of"]) == (2, 4)
+    assert (found["budget"]["hours"], found["events"]) == (0.25, [])
     assert found["stages"]["relax"] == {"entered": 3, "failed": 1, "seconds": 2.5}
     assert found["failures"] == {"known": 3, "collapsed": 1}
     assert (found["best"]["formula"], found["best"]["values"]["bulk_modulus_gpa"]) == ("TmI", 60.0)
