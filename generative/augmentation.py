@@ -49,7 +49,9 @@ def similar_elements(allowed: tuple[int, ...]) -> dict[int, NDArray[np.int64]]:
                 if w != z
                 and (
                     abs(int(rank[w]) - int(rank[z])) <= 3
-                    or (elements[w].group == elements[z].group and abs(elements[w].row - elements[z].row) <= 1)
+                    or (
+                        elements[w].group == elements[z].group and abs(elements[w].row - elements[z].row) <= 1
+                    )
                 )
             ]
         )

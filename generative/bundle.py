@@ -43,7 +43,11 @@ def write_bundle(
     seconds: float,
 ) -> None:
     """Weights, settings and card into `out`; the figures are measured on the reloaded files."""
-    state = {name: t.contiguous() for name, t in network.state_dict().items() if not name.startswith("decoder.sites.")}
+    state = {
+        name: t.contiguous()
+        for name, t in network.state_dict().items()
+        if not name.startswith("decoder.sites.")
+    }
     save_file(state, out / "model.safetensors")
     config = {**asdict(settings), "properties": properties}
     (out / "settings.json").write_text(json.dumps(config, indent=1) + "\n")
@@ -59,7 +63,9 @@ def write_bundle(
     if len(z) == len(held_labels):
         for column, name in enumerate(properties):
             known = np.isfinite(held_labels[:, column])
-            errors[f"{name}_mae"] = float(np.abs(predicted[name].numpy() - held_labels[:, column])[known].mean())
+            errors[f"{name}_mae"] = float(
+                np.abs(predicted[name].numpy() - held_labels[:, column])[known].mean()
+            )
     card = {
         "model": "wyckoff_vae",
         "version": generator.version,

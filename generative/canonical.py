@@ -85,7 +85,9 @@ def _unimodular() -> NDArray[np.int64]:
 def _lattice_key(parameters: Array) -> Array:
     """Reduced cells first: total length, then lengths, then angles; lengths relative to the mean. `[n, 6]` -> `[n, 7]`."""
     lengths = parameters[:, :3] / parameters[:, :3].mean(axis=1).min()
-    return np.concatenate([lengths.sum(axis=1, keepdims=True), lengths, np.radians(parameters[:, 3:])], axis=1)
+    return np.concatenate(
+        [lengths.sum(axis=1, keepdims=True), lengths, np.radians(parameters[:, 3:])], axis=1
+    )
 
 
 def _settings(group: SpaceGroup, cell: Array) -> tuple[list[NDArray[np.int64]], Array]:
@@ -120,7 +122,9 @@ def _orbit_minimum(group: SpaceGroup, position: int, u: Array) -> Array:
     return np.array([rows[smallest(rows)[0]] for rows in images])
 
 
-def _describe(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], coords: Array) -> Array:
+def _describe(
+    group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], coords: Array
+) -> Array:
     """Orbits in canonical order with minimal representatives: an index column then coordinates, `[k, 4]`."""
     smallest_coords = np.zeros_like(coords)
     for position in np.unique(positions):
@@ -132,7 +136,9 @@ def _describe(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np
     return np.concatenate([order[:, None], smallest_coords[order]], axis=1)
 
 
-def _origin_shifts(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], u: Array) -> Array:
+def _origin_shifts(
+    group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], u: Array
+) -> Array:
     """Shifts of `u` that put the free origin of a polar group on an atom of the rarest (letter, element) class, `[n, 3]`.
 
     Every atom of those orbits that stands in its template's form is tried: a screw axis or a glide plane makes origins
@@ -151,7 +157,9 @@ def _origin_shifts(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArr
     return np.unique(found.round(9), axis=0)
 
 
-def canonical_code(number: int, positions: NDArray[np.int64], elements: NDArray[np.int64], coords: Array, cell: Array) -> WyckoffCode:
+def canonical_code(
+    number: int, positions: NDArray[np.int64], elements: NDArray[np.int64], coords: Array, cell: Array
+) -> WyckoffCode:
     """The canonical code of a crystal given in any description of the standard setting.
 
     `positions [k]`, `elements [k]` (atomic numbers), `coords [k, 3]` free coordinates, `cell [3, 3]` rows in angstrom of
@@ -179,7 +187,9 @@ def _minus(group: SpaceGroup, positions: NDArray[np.int64], u: Array, shift: Arr
     return np.where(free, u - shift, 0.0)
 
 
-def _discrete(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], coords: Array, cell: Array) -> list:
+def _discrete(
+    group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], coords: Array, cell: Array
+) -> list:
     """Rules 1 and 2: descriptions (positions, coords, orbit order, lattice parameters) with the smallest discrete key."""
     target, linear, shift = group.coset_images
     settings, parameters = _settings(group, cell)
@@ -205,7 +215,9 @@ def _discrete(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np
     return descriptions
 
 
-def _retransform(group: SpaceGroup, positions: NDArray[np.int64], coords: Array, part: Array) -> tuple[NDArray[np.int64], Array]:
+def _retransform(
+    group: SpaceGroup, positions: NDArray[np.int64], coords: Array, part: Array
+) -> tuple[NDArray[np.int64], Array]:
     """Positions and free coordinates after a change of basis with the origin kept (triclinic groups only)."""
     moved, u = positions.copy(), coords.copy()
     for k, position in enumerate(positions):

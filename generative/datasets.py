@@ -56,7 +56,11 @@ class Codes:
     def code(self, i: int) -> WyckoffCode:
         k = self.n_orbits[i]
         return WyckoffCode(
-            int(self.space_group[i]), self.positions[i, :k], self.elements[i, :k], self.coords[i, :k], self.lattice[i]
+            int(self.space_group[i]),
+            self.positions[i, :k],
+            self.elements[i, :k],
+            self.coords[i, :k],
+            self.lattice[i],
         )
 
     def n_atoms(self) -> NDArray[np.int64]:
@@ -87,7 +91,11 @@ def stack(codes: Sequence[WyckoffCode], rows: Sequence[int] | None = None, width
     )
     for i, code in enumerate(codes):
         k = len(code.positions)
-        packed.positions[i, :k], packed.elements[i, :k], packed.coords[i, :k] = code.positions, code.elements, code.coords
+        packed.positions[i, :k], packed.elements[i, :k], packed.coords[i, :k] = (
+            code.positions,
+            code.elements,
+            code.coords,
+        )
     return packed
 
 

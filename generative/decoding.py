@@ -18,7 +18,9 @@ DEAD_END = DecodeFailure(FailureCode.DECODE_DEAD_END, "the search space left no 
 
 
 @torch.no_grad()
-def decode_codes(network: VaeNetwork, z: Tensor, grammar: Grammar, chunk: int = 512) -> list[WyckoffCode | DecodeFailure]:
+def decode_codes(
+    network: VaeNetwork, z: Tensor, grammar: Grammar, chunk: int = 512
+) -> list[WyckoffCode | DecodeFailure]:
     """The most probable code of each raw (not whitened) latent `z [n, d]`, float32, on the network's device."""
     network.eval()
     found: list[WyckoffCode | DecodeFailure] = []
@@ -70,7 +72,9 @@ class _Decoding:
         index, numbers, hidden = index[kept], numbers[kept], hidden[kept]
         position = torch.as_tensor(choice, device=self.z.device)[:, None]
         embedded = self.sites.of_positions(numbers, position)
-        masks = np.array([self.grammar.element_mask(self.partials[i], int(j)) for i, j in zip(rows, choice, strict=True)])
+        masks = np.array(
+            [self.grammar.element_mask(self.partials[i], int(j)) for i, j in zip(rows, choice, strict=True)]
+        )
         elements = _masked_argmax(self.decoder.element_logits(hidden, embedded)[:, 0], masks)
         element = torch.as_tensor(elements, device=self.z.device)[:, None]
         of_element = self.sites.all_elements()[element]
@@ -86,7 +90,9 @@ class _Decoding:
 
     def _codes(self) -> list[WyckoffCode | DecodeFailure]:
         counts = torch.tensor([p.orbits for p in self.partials], device=self.z.device)
-        batch = Batch(self.numbers, counts, self.positions, self.elements, self.coords, torch.zeros(len(self.z), 6))
+        batch = Batch(
+            self.numbers, counts, self.positions, self.elements, self.coords, torch.zeros(len(self.z), 6)
+        )
         hidden = self.decoder.hidden(self.z, self.numbers, self.embedded)[:, 1:]
         shapes = self.decoder.shape(self.z, batch, hidden).double().cpu().numpy()
         positions, elements = self.positions.cpu().numpy(), self.elements.cpu().numpy()
@@ -98,11 +104,13 @@ class _Decoding:
                 continue
             k = partial.orbits
             lattice = lattice_from_shape(shapes[i], partial.number, partial.atoms)
-            found.append(WyckoffCode(partial.number, positions[i, :k], elements[i, :k], coords[i, :k], lattice))
+            found.append(
+                WyckoffCode(partial.number, positions[i, :k], elements[i, :k], coords[i, :k], lattice)
+            )
         return found
 
 
 def _masked_argmax(logits: Tensor, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    return logits.masked_fill(~torch.as_tensor(mask, device=logits.device), -torch.inf).argmax(-1).cpu().numpy()
-
-
+    return (
+        logits.masked_fill(~torch.as_tensor(mask, device=logits.device), -torch.inf).argmax(-1).cpu().numpy()
+    )

@@ -41,7 +41,10 @@ def reconstruction(generator: Generator, crystals: Sequence[Structure]) -> Recon
         if isinstance(guess, DecodeFailure):
             continue
         truth = crystals[i]
-        same = _symmetry(guess) == _symmetry(truth) and guess.composition.reduced_formula == truth.composition.reduced_formula
+        same = (
+            _symmetry(guess) == _symmetry(truth)
+            and guess.composition.reduced_formula == truth.composition.reduced_formula
+        )
         exact += same
         found = matcher.get_rms_dist(truth, guess) if len(guess) <= 4 * len(truth) else None
         if found is not None:
@@ -49,7 +52,11 @@ def reconstruction(generator: Generator, crystals: Sequence[Structure]) -> Recon
             volumes.append(abs(guess.volume / len(guess) / (truth.volume / len(truth)) - 1))
     n = len(crystals)
     return Reconstruction(
-        n, len(distances) / n, exact / n, float(np.mean(distances or [np.nan])), float(np.median(volumes or [np.nan]))
+        n,
+        len(distances) / n,
+        exact / n,
+        float(np.mean(distances or [np.nan])),
+        float(np.median(volumes or [np.nan])),
     )
 
 
@@ -69,7 +76,9 @@ class CodeAgreement:
     with_coordinates: float  # all discrete right and every free coordinate within 0.05
 
 
-def code_agreement(truth: Sequence[WyckoffCode], decoded: Sequence[WyckoffCode | DecodeFailure]) -> CodeAgreement:
+def code_agreement(
+    truth: Sequence[WyckoffCode], decoded: Sequence[WyckoffCode | DecodeFailure]
+) -> CodeAgreement:
     counts = np.zeros(5)
     for a, b in zip(truth, decoded, strict=True):
         if isinstance(b, DecodeFailure):

@@ -83,7 +83,9 @@ class Grammar:
         space = within or SearchSpace(n_atoms={"low": 1, "high": UNBOUNDED_ATOMS})  # type: ignore[arg-type]
         everything = within is None
         self.low, self.high = space.n_atoms.low, space.n_atoms.high
-        self.fewest, self.most = (1, N_ELEMENTS) if everything else (space.n_elements.low, space.n_elements.high)
+        self.fewest, self.most = (
+            (1, N_ELEMENTS) if everything else (space.n_elements.low, space.n_elements.high)
+        )
         allowed = SYMBOLS if everything else space.elements.allowed
         self.required = _numbers(space.elements.required)
         self.groups = space.space_groups or tuple(range(1, 231))

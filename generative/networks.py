@@ -143,7 +143,9 @@ class SiteEmbedding(nn.Module):
     def of_positions(self, space_group: Tensor, positions: Tensor) -> Tensor:
         """`[B]`, `[B, K]` -> `[B, K, W]`."""
         number = space_group[:, None].expand_as(positions)
-        return self.position(number * MAX_POSITIONS + positions) + self.position_features(self.features[number, positions])
+        return self.position(number * MAX_POSITIONS + positions) + self.position_features(
+            self.features[number, positions]
+        )
 
     def of_group(self, space_group: Tensor) -> Tensor:
         """All positions of each space group, `[B, 27, W]`."""
@@ -171,7 +173,9 @@ class SiteEmbedding(nn.Module):
 
 
 def _transformer(width: int, heads: int, layers: int, dropout: float) -> nn.TransformerEncoder:
-    layer = nn.TransformerEncoderLayer(width, heads, 2 * width, dropout, "gelu", batch_first=True, norm_first=True)
+    layer = nn.TransformerEncoderLayer(
+        width, heads, 2 * width, dropout, "gelu", batch_first=True, norm_first=True
+    )
     return nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
 
 
@@ -182,7 +186,9 @@ def _mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
 class Encoder(nn.Module):
     """Orbits as a set (no order is encoded) plus one global token -> mean and log variance, each `[B, D]`."""
 
-    def __init__(self, sites: SiteEmbedding, width: int, heads: int, layers: int, latent: int, dropout: float) -> None:
+    def __init__(
+        self, sites: SiteEmbedding, width: int, heads: int, layers: int, latent: int, dropout: float
+    ) -> None:
         super().__init__()
         self.sites = sites
         self.group = nn.Embedding(231, width)
@@ -203,7 +209,9 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """z -> space group; then orbit by orbit position (or stop), element, coordinates; then the lattice."""
 
-    def __init__(self, sites: SiteEmbedding, width: int, heads: int, layers: int, latent: int, dropout: float) -> None:
+    def __init__(
+        self, sites: SiteEmbedding, width: int, heads: int, layers: int, latent: int, dropout: float
+    ) -> None:
         super().__init__()
         self.sites = sites
         self.space_group = _mlp(latent, 2 * width, 231)
@@ -285,9 +293,14 @@ class VaeNetwork(nn.Module):
         before = hidden[:, :-1]
         position = sites.of_positions(batch.space_group, batch.positions)
         element_logits = decoder.element_logits(before, position)
-        elements = F.cross_entropy(element_logits.transpose(1, 2), batch.elements, reduction="none", ignore_index=0)
+        elements = F.cross_entropy(
+            element_logits.transpose(1, 2), batch.elements, reduction="none", ignore_index=0
+        )
         element = sites.all_elements()[batch.elements]
-        free = sites.free[batch.space_group[:, None].expand_as(batch.positions), batch.positions] * mask[..., None]
+        free = (
+            sites.free[batch.space_group[:, None].expand_as(batch.positions), batch.positions]
+            * mask[..., None]
+        )
         moving = free.any(-1)  # most orbits have no free coordinate: spare them the widest head
         coords = torch.zeros_like(batch.coords)
         coords[moving] = coordinate_loss(

@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-SITE_TOLERANCE = 1e-3  # fractional; sites are refined before they are identified, so this only absorbs rounding
+SITE_TOLERANCE = (
+    1e-3  # fractional; sites are refined before they are identified, so this only absorbs rounding
+)
 PRIMITIVE = {  # rows: primitive vectors in the conventional basis, by the centring translations (in halves and thirds)
     "P": np.eye(3),
     "A": np.array([[1, 0, 0], [0, 0.5, -0.5], [0, 0.5, 0.5]]),
@@ -161,7 +163,9 @@ class SpaceGroup:
                         target[i, j], linear[i, j], shift[i, j] = k, maps[0][0], maps[1][0]
                         break
                 else:
-                    raise AssertionError(f"space group {self.number}: coset {i} loses position {position.letter}")
+                    raise AssertionError(
+                        f"space group {self.number}: coset {i} loses position {position.letter}"
+                    )
         return target, linear, shift
 
     def identify(self, x: Array) -> tuple[int, Array] | None:

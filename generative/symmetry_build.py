@@ -49,7 +49,12 @@ def linear_parts(system: str) -> list[np.ndarray]:
         swap = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])
         flip = np.diag([1, 1, -1])
         powers = [np.linalg.matrix_power(six, k) for k in range(6)]
-        return [p @ s @ f for p in powers for s in (np.eye(3, dtype=int), swap) for f in (np.eye(3, dtype=int), flip)]
+        return [
+            p @ s @ f
+            for p in powers
+            for s in (np.eye(3, dtype=int), swap)
+            for f in (np.eye(3, dtype=int), flip)
+        ]
     signed = [
         np.eye(3, dtype=int)[list(order)] * np.array(signs)[:, None]
         for order in itertools.permutations(range(3))

@@ -100,7 +100,9 @@ def batches(codes: Codes, size: int, rng: np.random.Generator) -> Iterator[NDArr
         yield parts[i]
 
 
-def loss_terms(network: VaeNetwork, batch: Batch, labels: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
+def loss_terms(
+    network: VaeNetwork, batch: Batch, labels: Tensor, noise: torch.Generator
+) -> dict[str, Tensor]:
     """Batch means: the reconstruction parts, `kl` (nats) and `properties` (squared error in standard deviations)."""
     mean, log_variance = network.encoder(batch)
     z = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=noise)
@@ -115,7 +117,9 @@ def loss_terms(network: VaeNetwork, batch: Batch, labels: Tensor, noise: torch.G
 class Trainer:
     """Holds what changes while training: network, optimiser, epoch."""
 
-    def __init__(self, settings: TrainingSettings, codes: Codes, labels: NDArray[np.float64], out: Path) -> None:
+    def __init__(
+        self, settings: TrainingSettings, codes: Codes, labels: NDArray[np.float64], out: Path
+    ) -> None:
         self.settings, self.codes, self.labels, self.out = settings, codes, labels, out
         torch.manual_seed(settings.seed)
         self.network = VaeNetwork(
@@ -163,7 +167,12 @@ class Trainer:
         self.network.train()
         for step, index in enumerate(parts):
             progress = (self.epoch + step / len(parts)) / settings.epochs
-            rate = settings.learning_rate * min(1.0, progress * 50 + 0.02) * 0.5 * (1 + math.cos(math.pi * progress))
+            rate = (
+                settings.learning_rate
+                * min(1.0, progress * 50 + 0.02)
+                * 0.5
+                * (1 + math.cos(math.pi * progress))
+            )
             for group in self.optimiser.param_groups:
                 group["lr"] = max(rate, settings.learning_rate * 0.01)
             batch = to_batch(codes.take(index), torch.device("cpu"))
@@ -180,7 +189,9 @@ class Trainer:
         self.seconds += time.perf_counter() - start
         left = self.seconds / self.epoch * (settings.epochs - self.epoch)
         figures = "  ".join(f"{name} {value:.3f}" for name, value in totals.items())
-        console.print(f"epoch {self.epoch}/{settings.epochs}  {figures}  {self.seconds:.0f} s, {left:.0f} s left")
+        console.print(
+            f"epoch {self.epoch}/{settings.epochs}  {figures}  {self.seconds:.0f} s, {left:.0f} s left"
+        )
         state = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -212,9 +223,13 @@ def whiten(network: VaeNetwork, codes: Codes) -> None:
     network.white_scale.copy_(torch.linalg.cholesky(covariance))
 
 
-def prepare(data: Path, settings: TrainingSettings, cache: Path | None, workers: int) -> tuple[Codes, Codes, NDArray[np.float64], NDArray[np.float64], pd.DataFrame]:
+def prepare(
+    data: Path, settings: TrainingSettings, cache: Path | None, workers: int
+) -> tuple[Codes, Codes, NDArray[np.float64], NDArray[np.float64], pd.DataFrame]:
     """Training codes, held-out codes, the labels of each `[n, p]` (NaN where unknown), report of refused rows."""
-    table, codes, refused = codes_of_table(data, symprec_ang=settings.symprec_ang, cache=cache, workers=workers)
+    table, codes, refused = codes_of_table(
+        data, symprec_ang=settings.symprec_ang, cache=cache, workers=workers
+    )
     codes = codes.take(codes.n_atoms() <= settings.max_atoms)
     held = split_by_formula(table["formula"], settings.held_out, settings.seed)[codes.row]
     train = codes.take(~held)
@@ -226,7 +241,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=None, help="file of encoded crystals, written where absent")
+    parser.add_argument(
+        "--cache", type=Path, default=None, help="file of encoded crystals, written where absent"
+    )
     parser.add_argument("--threads", type=int, default=2)
     for name, value in asdict(TrainingSettings()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
@@ -235,7 +252,9 @@ def main() -> None:
     out: Path = arguments["out"]
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments["threads"])
-    train, held, labels, held_labels, refused = prepare(arguments["data"], settings, arguments["cache"], arguments["threads"])
+    train, held, labels, held_labels, refused = prepare(
+        arguments["data"], settings, arguments["cache"], arguments["threads"]
+    )
     refused.to_csv(out / "refused_rows.csv", index=False)
     console.print(f"{len(train)} crystals to train on, {len(held)} held out, {len(refused)} refused")
     trainer = Trainer(settings, train, labels, out)

@@ -106,11 +106,14 @@ def fit_birch_murnaghan(
     fit = DeltaFactor(volumes.tolist(), energies.tolist())
     try:
         fit.fit()
-    except (EOSError, TypeError):  # TypeError: the fitted slope has only complex roots
+        has_minimum = not np.iscomplex(fit.v0)  # the roots of the fitted slope may all be complex
+    except EOSError:
+        has_minimum = False
+    if not has_minimum:
         return Failed(FailureCode.EOS_NO_MINIMUM, "the energy has no minimum over volume")
-    modulus = float(fit.b0) * EV_PER_ANG3_IN_GPA
-    residual = float(np.abs(fit.func(volumes) - energies).max())
-    minimum = float(fit.v0)
+    modulus = float(np.real(fit.b0)) * EV_PER_ANG3_IN_GPA
+    residual = float(np.abs(np.real(fit.func(volumes)) - energies).max())
+    minimum = float(np.real(fit.v0))
     if not volumes.min() < minimum < volumes.max():
         message = (
             f"minimum at {minimum:.2f} angstrom^3/atom, outside {volumes.min():.2f} to {volumes.max():.2f}"
@@ -119,7 +122,7 @@ def fit_birch_murnaghan(
     if residual > max_residual_ev_atom or modulus <= 0:
         message = f"largest residual {residual * 1000:.2f} meV/atom, bulk modulus {modulus:.1f} GPa"
         return Failed(FailureCode.EOS_BAD_FIT, message)
-    return EquationOfState(modulus, float(fit.b1), minimum, residual, volumes, energies, evaluations)
+    return EquationOfState(modulus, float(np.real(fit.b1)), minimum, residual, volumes, energies, evaluations)
 
 
 def _relax_ions(atoms: Atoms, limits: EquationOfStateLimits) -> int | None:

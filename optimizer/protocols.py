@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from campaigns.records import Failed, Measured, Property
 from campaigns.spec import SearchSpace
+from generative.protocols import DecodeFailure, Generator
 from surrogates.protocols import FittedSurrogate
 
 if TYPE_CHECKING:
@@ -31,10 +32,50 @@ class Oracle(Protocol):
 
     version: str  # names the code and the weights that decide the answer
     properties: tuple[Property, ...]
-    nominal_seconds: float  # rough cost of one crystal on one core; the dearest stage is the one that is budgeted
+    nominal_seconds: (
+        float  # rough cost of one crystal on one core; the dearest stage is the one that is budgeted
+    )
 
     def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
         """Yield `(index into xs, outcome)` as each finishes; exactly one outcome per crystal."""
+        ...
+
+
+@dataclass(frozen=True)
+class StartContext:
+    """What a start is built with. `properties` are those the objectives and constraints read."""
+
+    folder: str
+    properties: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StartCrystal:
+    """One crystal to begin with. `values` are measurements it came with: they cost no oracle call."""
+
+    crystal: Structure
+    values: Mapping[str, float] | None = None
+    source: str = ""  # where it came from, for the ledger: a row, a file, a candidate of another campaign
+    z: Tensor | None = None  # [d], where it was decoded from a latent
+
+
+class Start(Protocol):
+    """Where a campaign begins. Bad rows are values: they are skipped and counted, never dropped in silence."""
+
+    def crystals(
+        self, generator: Generator, space: SearchSpace, *, seed: int
+    ) -> Iterator[StartCrystal | DecodeFailure]:
+        """Yield until exhausted; the loop screens them, takes at most `limit` and charges what has no values."""
+        ...
+
+    @property
+    def limit(self) -> int | None:
+        """How many admitted crystals to take; None for all."""
+        ...
+
+    @property
+    def allow_known(self) -> bool:
+        """May known materials be taken? A user's own crystals may, generated ones not."""
         ...
 
 
@@ -57,7 +98,13 @@ class Acquisition(Protocol):
     """Posterior -> the next batch."""
 
     def propose(
-        self, fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext, *, q: int, seed: int
+        self,
+        fitted: FittedSurrogate,
+        objective: CampaignObjective,
+        context: ProposalContext,
+        *,
+        q: int,
+        seed: int,
     ) -> Tensor:
         """Indices into `context.pool` of the chosen batch, `[q]` (fewer where the pool is smaller), best first."""
         ...

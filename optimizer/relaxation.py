@@ -40,6 +40,9 @@ HESSIAN_EV_PER_ANG2 = 20.0
 HESSIAN_BULK_MODULUS_GPA = 80.0
 """First guess of the curvature along positions and cell: the best of 10 to 40, and of 50 to 120."""
 
+MAX_STEP = 0.12
+"""Longest step, angstrom for an atom and strain for the cell: holding a space group asks for less than 0.15."""
+
 
 @dataclass(frozen=True)
 class RelaxationLimits:
@@ -84,7 +87,7 @@ def relax(crystal: Structure, calculator: Calculator, limits: RelaxationLimits) 
             optimizer: Any = CellAwareBFGS(
                 cell_and_positions,
                 logfile=no_log,
-                maxstep=0.2,
+                maxstep=MAX_STEP,
                 alpha=HESSIAN_EV_PER_ANG2,
                 bulk_modulus=HESSIAN_BULK_MODULUS_GPA * GPa,
             )
@@ -104,7 +107,8 @@ def relax(crystal: Structure, calculator: Calculator, limits: RelaxationLimits) 
             fmax = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
             stress = float(np.abs(atoms.get_stress()).max()) / GPa
     except Exception as error:  # a potential may fail in any way; one crystal must not end the campaign
-        return failed(FailureCode.CALCULATOR_ERROR, f"{type(error).__name__}: {error}")
+        complaint = FailureCode.CALCULATOR_ERROR, f"{type(error).__name__}: {error}"
+        return failed(*(_unphysical(atoms, initial_volume) or complaint))
     if not np.isfinite([energy, fmax, stress]).all():
         return failed(FailureCode.CALCULATOR_ERROR, f"energy {energy}, force {fmax}, stress {stress}")
     if not converged:

@@ -63,7 +63,9 @@ class WyckoffVae:
         """Read `model.safetensors` and `settings.json`. Raises ValueError naming the folder where one is missing."""
         weights, settings = folder / "model.safetensors", folder / "settings.json"
         if not (weights.exists() and settings.exists()):
-            raise ValueError(f"weights: {str(folder)!r} holds no model.safetensors with settings.json; use `bundled`")
+            raise ValueError(
+                f"weights: {str(folder)!r} holds no model.safetensors with settings.json; use `bundled`"
+            )
         config = json.loads(settings.read_text())
         state = load_file(weights)
         network = VaeNetwork(
@@ -111,11 +113,14 @@ class WyckoffVae:
                 answers[i] = z
         return answers
 
-    def decode(self, z: Tensor, *, within: SearchSpace | None = None, seed: int = 0) -> list[Structure | DecodeFailure]:
+    def decode(
+        self, z: Tensor, *, within: SearchSpace | None = None, seed: int = 0
+    ) -> list[Structure | DecodeFailure]:
         """`z [n, d]` -> n crystals (primitive cells). Greedy, so `seed` has no effect."""
         codes = decode_codes(self.network, self._raw(z).float().to(self.device), Grammar(within))
         return [
-            code if isinstance(code, DecodeFailure) else self.representation.reconstruct([code])[0] for code in codes
+            code if isinstance(code, DecodeFailure) else self.representation.reconstruct([code])[0]
+            for code in codes
         ]
 
     def log_prior(self, z: Tensor) -> Tensor:

@@ -29,7 +29,9 @@ DEFAULT_SYMPREC_ANG = 0.1
 class Params(Strict):
     """How symmetry is found."""
 
-    symprec_ang: float = Field(DEFAULT_SYMPREC_ANG, gt=0, le=0.5, description="Symmetry tolerance (angstrom).")
+    symprec_ang: float = Field(
+        DEFAULT_SYMPREC_ANG, gt=0, le=0.5, description="Symmetry tolerance (angstrom)."
+    )
     max_atoms: int = Field(200, ge=1, description="Largest primitive cell that is encoded.")
 
 
@@ -50,19 +52,27 @@ class WyckoffRepresentation:
         return [crystal_of(code) for code in codes]
 
     def _encode(self, x: Structure) -> WyckoffCode | EncodeFailure:
-        if not x.is_ordered or any(not isinstance(s, Element) and not hasattr(s, "element") for s in x.species):
+        if not x.is_ordered or any(
+            not isinstance(s, Element) and not hasattr(s, "element") for s in x.species
+        ):
             return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, "partial occupancies or dummy species")
         heaviest = max(site.specie.Z for site in x)
         if heaviest > len(SYMBOLS):
-            return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, f"atomic number {heaviest} is beyond the table")
+            return EncodeFailure(
+                FailureCode.ENCODE_UNSUPPORTED, f"atomic number {heaviest} is beyond the table"
+            )
         for symprec in (self.params.symprec_ang, self.params.symprec_ang / 10, self.params.symprec_ang / 100):
             code = _encode_at(x, symprec)
             if code is not None:
                 break
         else:
-            return EncodeFailure(FailureCode.ENCODE_NO_SYMMETRY, "no tolerance gave a consistent set of orbits")
+            return EncodeFailure(
+                FailureCode.ENCODE_NO_SYMMETRY, "no tolerance gave a consistent set of orbits"
+            )
         if code.n_atoms > self.params.max_atoms:
-            return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, f"{code.n_atoms} atoms exceed {self.params.max_atoms}")
+            return EncodeFailure(
+                FailureCode.ENCODE_UNSUPPORTED, f"{code.n_atoms} atoms exceed {self.params.max_atoms}"
+            )
         return code
 
 
@@ -107,7 +117,9 @@ def crystal_of(code: WyckoffCode) -> Structure | DecodeFailure:
         try:
             cell = lattice_matrix(code.lattice)
         except (ValueError, RuntimeWarning):
-            return DecodeFailure(FailureCode.DECODE_INVALID, f"angles {code.lattice[3:].round(1)} close no cell")
+            return DecodeFailure(
+                FailureCode.DECODE_INVALID, f"angles {code.lattice[3:].round(1)} close no cell"
+            )
     if not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1e-3:
         return DecodeFailure(FailureCode.DECODE_INVALID, f"angles {code.lattice[3:].round(1)} close no cell")
     sites, species = [], []

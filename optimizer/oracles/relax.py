@@ -31,7 +31,7 @@ class Params(CalculatorParams):
     max_seconds: float = Field(120.0, gt=0, description="Last resort: wall seconds before `timed_out`.")
     keep_symmetry: bool = Field(
         True,
-        description="Hold the space group by projection. Without it an unstable one may break, to a lower energy.",
+        description="Hold the space group by projection; else an unstable one may break, to a lower energy.",
     )
 
 

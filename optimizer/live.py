@@ -1,0 +1,101 @@
+"""What a person sees while a campaign runs: round, budget, best so far, failures by code, time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from campaigns.records import Candidate, StageOutcome, final_crystal, first_failure, last_values
+from optimizer.objective import CampaignObjective, Values
+
+
+class Live:
+    """A progress bar on a terminal, plain lines elsewhere, nothing when quiet. Use as a context manager."""
+
+    def __init__(self, objective: CampaignObjective, calls: int, spent: int, *, quiet: bool) -> None:
+        self.objective, self.calls, self.quiet = objective, calls, quiet
+        self.console = Console(stderr=False, quiet=quiet, highlight=False, markup=False)
+        self.terminal = sys.stdout.isatty() and not quiet
+        self.values: list[tuple[str, Values]] = []
+        self.failures: Counter[str] = Counter()
+        self.spent, self.first, self.started = spent, spent, time.monotonic()
+        self.round = 0
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("calls  {task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=self.console,
+            disable=not self.terminal,
+        )
+        self.task: TaskID = self.progress.add_task("", total=calls, completed=spent, note="", left="")
+
+    def __enter__(self) -> Live:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def phase(self, round: int, text: str) -> None:
+        """What the campaign is doing now."""
+        self.round = round
+        self.progress.update(self.task, description=f"round {round}: {text}")
+        if not self.terminal:
+            self.console.print(f"round {round}: {text}")
+
+    def known(self, formula: str, values: Values) -> None:
+        """A candidate measured before this process started."""
+        self.values.append((formula, values))
+
+    def outcome(self, candidate: Candidate, stages: tuple[StageOutcome, ...], spent: int) -> None:
+        """One candidate is done; `spent` calls so far."""
+        self.spent = spent
+        failed = first_failure(stages)
+        crystal = final_crystal(stages, candidate.crystal)
+        formula = crystal.composition.reduced_formula
+        self.values.append((formula, None if failed else last_values(stages)))
+        if failed:
+            self.failures[failed.code.value] += 1
+        self.progress.update(self.task, completed=spent, note=self.best(), left=self.left())
+        if not self.terminal:
+            self.console.print(
+                f"  {spent}/{self.calls}  {candidate.id} {formula}: {self._said(stages)}; {self.best()}; {self.left()}"
+            )
+
+    def _said(self, stages: tuple[StageOutcome, ...]) -> str:
+        failed = first_failure(stages)
+        if failed:
+            return f"failed, {failed.code.value}"
+        values = last_values(stages)
+        return ", ".join(f"{name} {values[name]:.4g}" for name in self.objective.properties)
+
+    def best(self) -> str:
+        """The best feasible so far, and failures by code."""
+        values = [v for _, v in self.values]
+        index = self.objective.best(values)
+        if index is None:
+            text = "nothing feasible yet"
+        else:
+            best = values[index] or {}
+            text = f"best {self.values[index][0]} " + ", ".join(
+                f"{n} {best[n]:.4g}" for n, _ in self.objective.goals
+            )
+        failures = ", ".join(f"{code} {n}" for code, n in self.failures.most_common(3))
+        return f"{text}{'; failed: ' + failures if failures else ''}"
+
+    def left(self) -> str:
+        done = self.spent - self.first
+        if done == 0:
+            return ""
+        seconds = (time.monotonic() - self.started) / done * max(self.calls - self.spent, 0)
+        return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"

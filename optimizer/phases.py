@@ -1,0 +1,247 @@
+"""The phases of a round. Each ends in one transaction and draws from its own seed, so a resumed run repeats nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from campaigns.records import (
+    Candidate,
+    FailureCode,
+    Measured,
+    StageOutcome,
+    first_failure,
+    last_values,
+)
+from campaigns.store import CampaignStore
+from generative.protocols import DecodeFailure
+from generative.representations.wyckoff import fingerprint
+from optimizer.admission import Admitted, admit
+from optimizer.build import Parts
+from optimizer.objective import Values
+from optimizer.protocols import ProposalContext, Start, StartCrystal
+from optimizer.trust_region import Observation, latent_pool, trust_region
+from surrogates.protocols import FittedSurrogate
+
+PHASES = ("start", "propose", "evaluate", "refine")
+Report = Callable[[str], None]
+
+
+def phase_seed(campaign_seed: int, round: int, phase: str, number: int = 0) -> int:
+    """A seed of its own for every phase of every round (and candidate `number` in it)."""
+    words = np.random.SeedSequence([campaign_seed, round, PHASES.index(phase), number]).generate_state(1)
+    return int(words[0])
+
+
+def start_phase(parts: Parts, store: CampaignStore, report: Report) -> None:
+    """Round 0: propose the crystals the campaign begins with; those that came with values are measured already."""
+    if store.phase_done(0, "start"):
+        _record_labels(store)
+        return
+    seen: set[str] = set()
+    found: list[tuple[str, StartCrystal]] = []
+    failures: Counter[str] = Counter()
+    budget = parts.spec.budget.oracle_calls
+    for place, (kind, start) in enumerate(parts.starts):
+        report(f"start from {kind}")
+        charged = sum(each.values is None for _, each in found)
+        taken, refused = _admitted_start(
+            parts, start, seen, phase_seed(parts.spec.seed, 0, "start", place), budget - charged
+        )
+        failures.update({code.value: count for code, count in refused.items()})
+        found += [(kind, each) for each in taken]
+    latents = _latents_of(parts, [each for _, each in found])
+    version = parts.generator.version
+    candidates = [
+        Candidate(f"000-{i:04d}", 0, kind, each.crystal, z, version, parent=each.source or None)
+        for i, ((kind, each), z) in enumerate(zip(found, latents, strict=True))
+    ]
+    labels = {
+        c.id: dict(each.values)
+        for c, (_, each) in zip(candidates, found, strict=True)
+        if each.values is not None
+    }
+    store.finish_phase(0, "start", candidates=candidates, failures=failures, figures={"labels": labels})
+    _record_labels(store)
+
+
+def _record_labels(store: CampaignStore) -> None:
+    """Write the values that start crystals came with as outcomes of a stage of their own: no oracle was called."""
+    labels = next((r.figures["labels"] for r in store.rounds() if (r.round, r.phase) == (0, "start")), {})
+    waiting = {c.id: c for c in store.pending()} if labels else {}
+    for name, values in labels.items():
+        if name in waiting:
+            outcome = Measured(values, waiting[name].crystal, flags=("given_value",))
+            store.record(name, [StageOutcome("given", "given", outcome)])
+
+
+def _admitted_start(
+    parts: Parts, start: Start, seen: set[str], seed: int, budget: int
+) -> tuple[list[StartCrystal], Counter[FailureCode]]:
+    """Crystals of one start that pass: labelled ones only need to be unique, the others the whole screen."""
+    taken: list[StartCrystal] = []
+    failures: Counter[FailureCode] = Counter()
+    for each in start.crystals(parts.generator, parts.spec.space, seed=seed):
+        if isinstance(each, DecodeFailure):
+            failures[each.code] += 1
+            continue
+        if each.values is not None:
+            mark = fingerprint(each.crystal)
+            key = mark if isinstance(mark, str) else each.source
+            if key in seen:
+                failures[FailureCode.DUPLICATE] += 1
+                continue
+            seen.add(key)
+        else:
+            if sum(t.values is None for t in taken) >= budget:
+                break
+            passed, refused = admit(
+                [each.crystal], parts.spec.space, parts.references, seen, allow_known=start.allow_known
+            )
+            failures.update(refused)
+            if not passed:
+                continue
+        taken.append(each)
+        if start.limit is not None and len(taken) >= start.limit:
+            break
+    return taken, failures
+
+
+def _latents_of(parts: Parts, found: Sequence[StartCrystal]) -> list[tuple[float, ...] | None]:
+    """The latent each was decoded from, else its encoding, else None."""
+    unknown = [i for i, each in enumerate(found) if each.z is None]
+    encoded = (
+        dict(zip(unknown, parts.generator.encode([found[i].crystal for i in unknown]), strict=True))
+        if unknown
+        else {}
+    )
+    latents: list[tuple[float, ...] | None] = []
+    for i, each in enumerate(found):
+        z = each.z if each.z is not None else encoded[i]
+        latents.append(tuple(z.tolist()) if isinstance(z, Tensor) else None)
+    return latents
+
+
+def history(store: CampaignStore) -> list[Observation]:
+    """Every evaluated candidate in the order of proposal; `values` is None where any stage failed."""
+    outcomes = store.outcomes()
+    found = []
+    for candidate in store.candidates():
+        stages = outcomes.get(candidate.id)
+        if stages is not None:
+            values: Values = None if first_failure(stages) else last_values(stages)
+            found.append(Observation(candidate.round, candidate.z, values))
+    return found
+
+
+def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report: Report) -> int:
+    """Fit, decode a pool, screen it, choose a batch, write it. Returns how many candidates the round has."""
+    if store.phase_done(round, "propose"):
+        return len(store.candidates(round))
+    seed = phase_seed(parts.spec.seed, round, "propose")
+    seen_so_far = history(store)
+    located = [item for item in seen_so_far if item.z is not None]
+    region = trust_region(seen_so_far, parts.objective, parts.generator.latent_dim)
+    report(f"decoding {parts.spec.pool_size} latents (trust region {region.length:.2f})")
+    pool, arms = latent_pool(region, parts.spec.pool_size, parts.generator.latent_dim, seed)
+    decoded = parts.generator.decode(pool, within=parts.spec.space, seed=seed)
+    admitted, failures = admit(decoded, parts.spec.space, parts.references, _marks(store))
+    figures: dict[str, Any] = {
+        "pool": {
+            "drawn": len(pool),
+            "admitted": len(admitted),
+            "arms": dict(Counter(arms[a.index] for a in admitted)),
+        },
+        "trust_region": {
+            "length": region.length,
+            "restarts": region.restarts,
+            "centers": len(region.centers),
+        },
+    }
+    candidates: list[Candidate] = []
+    if admitted and located:
+        report(f"choosing {q} of {len(admitted)} admitted crystals")
+        candidates = _choose(parts, located, admitted, pool, arms, round, q, seed, figures)
+    elif (
+        admitted
+    ):  # nothing measured has a latent: there is nothing to fit, the pool is prior samples in random order
+        figures["criterion"] = "prior samples: nothing measured yet has a latent"
+        candidates = [
+            _candidate(parts, round, i, a, pool, arms[a.index], {}) for i, a in enumerate(admitted[:q])
+        ]
+    store.finish_phase(
+        round,
+        "propose",
+        candidates=candidates,
+        failures={code.value: count for code, count in failures.items()},
+        figures=figures,
+    )
+    return len(candidates)
+
+
+def _marks(store: CampaignStore) -> set[str]:
+    return {mark for c in store.candidates() if isinstance(mark := fingerprint(c.crystal), str)}
+
+
+def _choose(
+    parts: Parts,
+    located: Sequence[Observation],
+    admitted: Sequence[Admitted],
+    pool: Tensor,
+    arms: Sequence[str],
+    round: int,
+    q: int,
+    seed: int,
+    figures: dict[str, Any],
+) -> list[Candidate]:
+    device = parts.device
+    z = torch.tensor([item.z for item in located], dtype=torch.float64)
+    y, observed = parts.objective.table([item.values for item in located])
+    fitted = parts.surrogate.fit(z.to(device), y.to(device), observed=observed.to(device))
+    choice = pool[[a.index for a in admitted]]
+    context = ProposalContext(
+        pool=choice,
+        observed_z=z,
+        pending=torch.empty(0, z.shape[1], dtype=torch.float64),
+        device=device,
+        space=parts.spec.space,
+    )
+    chosen = parts.acquisition.propose(fitted, parts.objective, context, q=q, seed=seed).tolist()
+    predicted = _predictions(parts, fitted, choice[chosen])
+    figures["surrogate"] = dict(fitted.report.outcomes)
+    figures["chosen_arms"] = dict(Counter(arms[admitted[i].index] for i in chosen))
+    return [
+        _candidate(parts, round, n, admitted[i], pool, arms[admitted[i].index], predicted[n])
+        for n, i in enumerate(chosen)
+    ]
+
+
+def _candidate(
+    parts: Parts,
+    round: int,
+    number: int,
+    admitted: Admitted,
+    pool: Tensor,
+    arm: str,
+    predicted: Mapping[str, tuple[float, float]],
+) -> Candidate:
+    z = tuple(pool[admitted.index].tolist())
+    name = f"{round:03d}-{number:04d}"
+    return Candidate(name, round, arm, admitted.crystal, z, parts.generator.version, predicted=predicted)
+
+
+def _predictions(parts: Parts, fitted: FittedSurrogate, z: Tensor) -> list[dict[str, tuple[float, float]]]:
+    """Posterior mean and standard deviation of every property at each row of `z`, in the property's unit."""
+    with torch.no_grad():
+        posterior = fitted.model.posterior(z.to(parts.device))
+        mean, sd = posterior.mean.cpu(), posterior.variance.sqrt().cpu()
+    names = parts.objective.properties
+    return [
+        {name: (float(m[j]), float(s[j])) for j, name in enumerate(names)}
+        for m, s in zip(mean, sd, strict=True)
+    ]
