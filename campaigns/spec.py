@@ -300,13 +300,7 @@ class CampaignSpec(Strict):
     acquisition: KindSpec = Field(KindSpec(kind="log_nei"), description="Posterior to the next batch.")
     batch_size: int = Field(8, ge=1, le=1024, description="Candidates proposed per round.")
     pool_size: int = Field(
-        1024,
-        ge=16,
-        le=1_000_000,
-        description="Latents decoded and screened per round to choose the batch from.",
-    )
-    pool_size: int = Field(
-        512, ge=1, le=100_000, description="Latents decoded and screened per round, to choose the batch from."
+        1024, ge=1, le=100_000, description="Latents decoded and screened per round, to choose the batch from."
     )
     refine: Annotated[
         Annotated[Literal["off"], Tag("off")] | Annotated[Refinement, Tag("schedule")],
