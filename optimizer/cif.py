@@ -15,10 +15,11 @@ SYMPREC_ANG = 0.1
 
 @dataclass(frozen=True)
 class SpaceGroup:
-    """By moyopy at SYMPREC_ANG; `ambiguous` where spglib says otherwise at the same tolerance."""
+    """As pymatgen (spglib) finds it at SYMPREC_ANG, which is how a reader of the file will look; `ambiguous` where
+    moyopy says otherwise at the same tolerance."""
 
     number: int
-    symbol: str  # short Hermann-Mauguin, like "F m -3 m" without blanks
+    symbol: str  # short Hermann-Mauguin without blanks, like "Fm-3m"
     ambiguous: bool
 
 
@@ -37,23 +38,22 @@ def as_read_back(crystal: Structure) -> tuple[str, Structure]:
 
 def space_group(crystal: Structure) -> SpaceGroup:
     """Space group at SYMPREC_ANG. Where no group fits at that tolerance it is P1, and ambiguous."""
+    try:
+        with warnings.catch_warnings():
+            # spglib 2.8 announces a change of its error handling; pymatgen's affair
+            warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
+            found = SpacegroupAnalyzer(crystal, symprec=SYMPREC_ANG)
+            number, symbol = found.get_space_group_number(), found.get_space_group_symbol()
+    except SymmetryUndeterminedError:
+        return SpaceGroup(1, "P1", True)
+    return SpaceGroup(number, symbol, number != _by_moyopy(crystal))
+
+
+def _by_moyopy(crystal: Structure) -> int | None:
     cell = moyopy.Cell(
         crystal.lattice.matrix.tolist(), crystal.frac_coords.tolist(), list(crystal.atomic_numbers)
     )
     try:
-        number = moyopy.MoyoDataset(cell, symprec=SYMPREC_ANG).number
+        return moyopy.MoyoDataset(cell, symprec=SYMPREC_ANG).number
     except (ValueError, RuntimeError):
-        return SpaceGroup(1, "P1", True)
-    symbol = moyopy.SpaceGroupType(number).hm_short.replace(" ", "")
-    return SpaceGroup(number, symbol, number != _by_spglib(crystal))
-
-
-def _by_spglib(crystal: Structure) -> int | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning
-            )  # pymatgen's affair
-            return SpacegroupAnalyzer(crystal, symprec=SYMPREC_ANG).get_space_group_number()
-    except SymmetryUndeterminedError:
         return None
