@@ -48,9 +48,7 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(1)
     print("command: python -m benchmarks.energies", *sys.argv[1:])
-    print(
-        f"seed {given.seed}, {given.n} crystals of at most {given.max_atoms} atoms; in-sample for CHGNet"
-    )
+    print(f"seed {given.seed}, {given.n} crystals of at most {given.max_atoms} atoms; in-sample for CHGNet")
     sample = draw(given.data, given.n, given.seed, given.max_atoms)
     return report(sample)
 
@@ -101,9 +99,7 @@ def report(sample: list[Labelled]) -> int:
     print(f"median error {np.median(fixed):+.4f}")
     print(f"MAE relaxed {after:.4f} eV/atom (limit {LIMIT_RELAXED}), median error {np.median(relaxed):+.4f}")
     print(f"energy gained by relaxing: median {np.median(gained):.4f}, mean {np.mean(gained):.4f} eV/atom")
-    print(
-        f"steps: median {np.median(steps):.0f}, most {max(steps)}; volume change: median {volume_change:.1%}"
-    )
+    print(f"steps: median {np.median(steps):.0f}, most {max(steps)}; volume change: median {volume_change:.1%}")
     for failure in failures:
         print(failure)
     return 0 if at_dft <= LIMIT_AT_DFT_GEOMETRY and after <= LIMIT_RELAXED else 1
