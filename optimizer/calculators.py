@@ -74,14 +74,10 @@ def potential(params: CalculatorParams, device: str) -> Potential:
         factory(**params.calculator_args)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise ValueError(
-            f"calculator {params.calculator!r} refuses {params.calculator_args}: {reason}"
-        ) from error
+        raise ValueError(f"calculator {params.calculator!r} refuses {params.calculator_args}: {reason}") from error
     package = params.calculator.partition(":")[0].partition(".")[0]
     suffix = f"-{hashlib.sha256(args_json.encode()).hexdigest()[:8]}" if params.calculator_args else ""
-    return Potential(
-        params.calculator, args_json, device, f"{params.calculator}-{_package_version(package)}{suffix}"
-    )
+    return Potential(params.calculator, args_json, device, f"{params.calculator}-{_package_version(package)}{suffix}")
 
 
 @lru_cache(maxsize=4)
@@ -120,9 +116,7 @@ def _verified_chgnet_weights() -> None:
 
     weights = Path(chgnet.__file__).parent / CHGNET_WEIGHTS
     if not weights.is_file() or hashlib.sha256(weights.read_bytes()).hexdigest() != CHGNET_SHA256:
-        raise ValueError(
-            f"{weights} is not the CHGNet 0.3.0 checkpoint; reinstall with `pip install chgnet==0.4.2`"
-        )
+        raise ValueError(f"{weights} is not the CHGNet 0.3.0 checkpoint; reinstall with `pip install chgnet==0.4.2`")
 
 
 def _chgnet(device: str) -> Calculator:

@@ -18,9 +18,7 @@ def pairs_within(
     """
     points = np.ascontiguousarray(cartesian, dtype=float)
     cell = np.ascontiguousarray(lattice, dtype=float)
-    first, second, images, distance = find_points_in_spheres(
-        points, points, float(radius), PERIODIC, cell, 1e-8
-    )
+    first, second, images, distance = find_points_in_spheres(points, points, float(radius), PERIODIC, cell, 1e-8)
     itself = (first == second) & ~images.any(axis=1)
     return first[~itself], second[~itself], distance[~itself]
 

@@ -69,9 +69,7 @@ def equation_of_state(
             try:
                 ion_steps = _relax_ions(atoms, limits)
                 energy = float(atoms.get_potential_energy()) / len(atoms)
-            except (
-                Exception
-            ) as error:  # a potential may fail in any way; one crystal must not end the campaign
+            except Exception as error:  # a potential may fail in any way; one crystal must not end the campaign
                 message = f"at {ratio:.2f} of the volume: {type(error).__name__}: {error}"
                 return Failed(FailureCode.CALCULATOR_ERROR, message, time.monotonic() - started)
             seconds = time.monotonic() - started
@@ -115,9 +113,7 @@ def fit_birch_murnaghan(
     residual = float(np.abs(np.real(fit.func(volumes)) - energies).max())
     minimum = float(np.real(fit.v0))
     if not volumes.min() < minimum < volumes.max():
-        message = (
-            f"minimum at {minimum:.2f} angstrom^3/atom, outside {volumes.min():.2f} to {volumes.max():.2f}"
-        )
+        message = f"minimum at {minimum:.2f} angstrom^3/atom, outside {volumes.min():.2f} to {volumes.max():.2f}"
         return Failed(FailureCode.EOS_NO_MINIMUM, message)
     if residual > max_residual_ev_atom or modulus <= 0:
         message = f"largest residual {residual * 1000:.2f} meV/atom, bulk modulus {modulus:.1f} GPa"

@@ -12,8 +12,10 @@ import csv
 import gzip
 import io
 import json
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -33,14 +35,13 @@ CHECKPOINT_EVERY = 320
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m optimizer.reference_build", description=__doc__)
-    parser.add_argument(
-        "--data", type=Path, required=True, help="CSV, plain or gzipped, with material_id and cif"
-    )
+    parser.add_argument("--data", type=Path, required=True, help="CSV, plain or gzipped, with material_id and cif")
     parser.add_argument("--out", type=Path, required=True, help="the table, a gzipped CSV")
     parser.add_argument("--energies", type=Path, help="checkpoint of energies, {material_id: eV/atom}")
     parser.add_argument("--fingerprints", type=Path, help="checkpoint of fingerprints, {material_id: text}")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     given = parser.parse_args(arguments)
+    logging.getLogger("moyo").setLevel(logging.ERROR)  # it notes every cell that is not primitive
     crystals = read_crystals(given.data)
     energies = computed(
         crystals,
@@ -69,10 +70,12 @@ def read_crystals(path: Path) -> dict[str, Structure]:
     opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8", newline="") as file:
         rows = [(row["material_id"], row["cif"]) for row in csv.DictReader(file)]
-    crystals = {
-        name: Structure.from_str(cif, fmt="cif")
-        for name, cif in track(rows, "reading", disable=not sys.stderr.isatty())
-    }
+    with warnings.catch_warnings():  # pymatgen says that it rounds coordinates like 0.3333
+        warnings.filterwarnings("ignore", message="Issues encountered while parsing CIF")
+        crystals = {
+            name: Structure.from_str(cif, fmt="cif")
+            for name, cif in track(rows, "reading", disable=not sys.stderr.isatty())
+        }
     return dict(sorted(crystals.items(), key=lambda item: len(item[1])))
 
 
@@ -112,9 +115,7 @@ def write_table(
 
 def space_group_number(crystal: Structure, symprec_ang: float = 0.1) -> int | str:
     """moyopy's space-group number, "" where it finds none."""
-    cell = moyopy.Cell(
-        crystal.lattice.matrix.tolist(), crystal.frac_coords.tolist(), list(crystal.atomic_numbers)
-    )
+    cell = moyopy.Cell(crystal.lattice.matrix.tolist(), crystal.frac_coords.tolist(), list(crystal.atomic_numbers))
     try:
         return int(moyopy.MoyoDataset(cell, symprec=symprec_ang).number)
     except ValueError:

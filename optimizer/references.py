@@ -226,9 +226,7 @@ def _hull(table: ReferenceTable, symbols: frozenset[str]) -> tuple[PhaseDiagram,
         composition = Composition(phase.formula)
         entries.append(PDEntry(composition, phase.energy_ev_atom * composition.num_atoms))
     binaries = {frozenset(e.symbol for e in entry.composition.elements) for entry in entries}
-    edges = tuple(
-        f"{a}-{b}" for a, b in combinations(sorted(symbols), 2) if frozenset((a, b)) not in binaries
-    )
+    edges = tuple(f"{a}-{b}" for a, b in combinations(sorted(symbols), 2) if frozenset((a, b)) not in binaries)
     return PhaseDiagram(entries), len(known), edges
 
 
@@ -240,9 +238,7 @@ def _load(path: str | None) -> ReferenceTable:
         try:
             content = Path(path).read_bytes()
         except OSError as error:
-            raise UserError(
-                f"{path}: {error.strerror}.", "Give a table made by optimizer.reference_build."
-            ) from None
+            raise UserError(f"{path}: {error.strerror}.", "Give a table made by optimizer.reference_build.") from None
     text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     rows = csv.DictReader(io.StringIO(text.decode("utf-8")))
     if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:

@@ -91,9 +91,7 @@ def _symmetry_failure(crystal: Structure, space: SearchSpace) -> ScreenFailure |
     given."""
     if space.space_groups is None and space.n_atoms.low == 1 and len(crystal) <= space.n_atoms.high:
         return None
-    cell = moyopy.Cell(
-        crystal.lattice.matrix.tolist(), crystal.frac_coords.tolist(), list(crystal.atomic_numbers)
-    )
+    cell = moyopy.Cell(crystal.lattice.matrix.tolist(), crystal.frac_coords.tolist(), list(crystal.atomic_numbers))
     try:
         found = moyopy.MoyoDataset(cell, symprec=SYMPREC_ANG)
     except ValueError as error:
@@ -118,9 +116,7 @@ def _outside(message: str) -> ScreenFailure:
 
 
 def _too_close(a: str, b: str, distance: float, limit: float) -> ScreenFailure:
-    return ScreenFailure(
-        FailureCode.TOO_CLOSE, f"{a} and {b} are {distance:.2f} angstrom apart, below {limit:g}"
-    )
+    return ScreenFailure(FailureCode.TOO_CLOSE, f"{a} and {b} are {distance:.2f} angstrom apart, below {limit:g}")
 
 
 @lru_cache(maxsize=16)

@@ -21,9 +21,7 @@ from optimizer.measuring import one_by_one
 if TYPE_CHECKING:
     from optimizer.protocols import OracleContext
 
-BULK_MODULUS = Property(
-    "bulk_modulus_gpa", "GPa", "Bulk modulus at zero pressure, third-order Birch-Murnaghan"
-)
+BULK_MODULUS = Property("bulk_modulus_gpa", "GPa", "Bulk modulus at zero pressure, third-order Birch-Murnaghan")
 SUSPICIOUS_GPA = 500.0
 """No known solid is stiffer: diamond has 443 GPa, osmium 462 GPa."""
 
@@ -32,16 +30,10 @@ class Params(CalculatorParams):
     """Which potential, which volumes, and what counts as a good fit."""
 
     strain: float = Field(0.06, gt=0, le=0.15, description="Largest relative change of volume, both ways.")
-    n_volumes: int = Field(
-        7, ge=5, le=21, description="Volumes computed; odd, so that the middle is among them."
-    )
-    fmax_ev_per_ang: float = Field(
-        0.05, gt=0, le=1, description="Ions count as relaxed below this (eV/angstrom)."
-    )
+    n_volumes: int = Field(7, ge=5, le=21, description="Volumes computed; odd, so that the middle is among them.")
+    fmax_ev_per_ang: float = Field(0.05, gt=0, le=1, description="Ions count as relaxed below this (eV/angstrom).")
     max_ion_steps: int = Field(60, ge=1, description="Optimiser steps per volume before `unconverged`.")
-    max_residual_mev_atom: float = Field(
-        1.0, gt=0, description="Largest misfit before `eos_bad_fit` (meV/atom)."
-    )
+    max_residual_mev_atom: float = Field(1.0, gt=0, description="Largest misfit before `eos_bad_fit` (meV/atom).")
     max_seconds: float = Field(120.0, gt=0, description="Last resort: wall seconds before `timed_out`.")
 
 

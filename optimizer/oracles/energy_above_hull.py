@@ -78,6 +78,4 @@ def build(params: Params, context: OracleContext) -> EnergyAboveHullOracle:
         table = ReferenceTable.load(reference)
     except UserError as error:
         raise ValueError(str(error)) from error
-    return EnergyAboveHullOracle(
-        chosen, reference, f"energy_above_hull-1 {chosen.version} table-{table.version}"
-    )
+    return EnergyAboveHullOracle(chosen, reference, f"energy_above_hull-1 {chosen.version} table-{table.version}")

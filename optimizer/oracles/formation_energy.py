@@ -22,9 +22,7 @@ from optimizer.relaxation import single_point_energy
 if TYPE_CHECKING:
     from optimizer.protocols import OracleContext
 
-FORMATION_ENERGY = Property(
-    "formation_energy_ev_atom", "eV/atom", "Energy against the elements' ground states"
-)
+FORMATION_ENERGY = Property("formation_energy_ev_atom", "eV/atom", "Energy against the elements' ground states")
 
 
 class Params(CalculatorParams):

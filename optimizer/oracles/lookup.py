@@ -74,9 +74,7 @@ class LookupOracle:
         row = self._row(crystal)
         if row is None:
             formula = crystal.composition.reduced_formula
-            return Failed(
-                FailureCode.NOT_FOUND, f"{formula} is not in {Path(self.path).name} (by {self.match})"
-            )
+            return Failed(FailureCode.NOT_FOUND, f"{formula} is not in {Path(self.path).name} (by {self.match})")
         values = _values(self.path, self.columns)[row]
         found = {prop.name: value for prop, value in zip(self.properties, values, strict=True)}
         if empty := [name for name, value in found.items() if value != value]:
@@ -114,9 +112,7 @@ def build(params: Params, context: OracleContext) -> LookupOracle:
     columns = tuple(given.column or name for name, given in params.properties.items())
     for column in (params.key, *columns):
         if column not in table.columns:
-            raise ValueError(
-                f"{params.path} has no column {column!r}; it has {', '.join(map(str, table.columns))}"
-            )
+            raise ValueError(f"{params.path} has no column {column!r}; it has {', '.join(map(str, table.columns))}")
     for column in columns:
         if not pd.api.types.is_numeric_dtype(table[column]):
             raise ValueError(f"{params.path}: column {column!r} holds text where numbers are needed")
@@ -125,16 +121,12 @@ def build(params: Params, context: OracleContext) -> LookupOracle:
         Property(name, given.unit, f"{given.column or name} of {Path(path).name}")
         for name, given in params.properties.items()
     )
-    return LookupOracle(
-        path, params.match, params.key, columns, properties, f"lookup-1 {digest} by {params.match}"
-    )
+    return LookupOracle(path, params.match, params.key, columns, properties, f"lookup-1 {digest} by {params.match}")
 
 
 @lru_cache(maxsize=4)
 def _table(path: str) -> pd.DataFrame:
-    return pd.read_csv(
-        io.BytesIO(Path(path).read_bytes()), compression="gzip" if path.endswith(".gz") else None
-    )
+    return pd.read_csv(io.BytesIO(Path(path).read_bytes()), compression="gzip" if path.endswith(".gz") else None)
 
 
 @lru_cache(maxsize=4)
@@ -153,9 +145,7 @@ def _crystals(path: str, key: str) -> list[Structure]:
 
 
 @lru_cache(maxsize=4)
-def _rows(
-    path: str, key: str, reading: Literal["formula", "text", "cif"] | str
-) -> dict[str, tuple[int, ...]]:
+def _rows(path: str, key: str, reading: Literal["formula", "text", "cif"] | str) -> dict[str, tuple[int, ...]]:
     """Reduced formula or fingerprint -> indices of its rows."""
     if reading == "cif":
         names = [crystal.composition.reduced_formula for crystal in _crystals(path, key)]

@@ -36,15 +36,9 @@ if TYPE_CHECKING:
 class Params(Strict):
     """Which function, and the properties it gives."""
 
-    function: str = Field(
-        description="file.py:function (relative to the campaign file) or package.module:function."
-    )
-    properties: dict[str, str] = Field(
-        min_length=1, description="Property name -> unit, like {band_gap_ev: eV}."
-    )
-    seconds: float = Field(
-        1.0, gt=0, description="Rough cost of one crystal; the dearest oracle is budgeted."
-    )
+    function: str = Field(description="file.py:function (relative to the campaign file) or package.module:function.")
+    properties: dict[str, str] = Field(min_length=1, description="Property name -> unit, like {band_gap_ev: eV}.")
+    seconds: float = Field(1.0, gt=0, description="Rough cost of one crystal; the dearest oracle is budgeted.")
 
 
 @dataclass(frozen=True)
@@ -63,14 +57,10 @@ class PythonOracle:
         if not isinstance(answer, Mapping):
             if len(names) > 1:
                 given = type(answer).__name__
-                return Failed(
-                    FailureCode.INVALID_VALUE, f"gave a {given}; expected a dictionary of {', '.join(names)}"
-                )
+                return Failed(FailureCode.INVALID_VALUE, f"gave a {given}; expected a dictionary of {', '.join(names)}")
             answer = {names[0]: answer}
         if missing := [name for name in names if name not in answer]:
-            return Failed(
-                FailureCode.INVALID_VALUE, f"gave no {missing[0]}; it gave {', '.join(map(str, answer))}"
-            )
+            return Failed(FailureCode.INVALID_VALUE, f"gave no {missing[0]}; it gave {', '.join(map(str, answer))}")
         try:
             values = {name: float(answer[name]) for name in names}
         except (TypeError, ValueError) as error:
@@ -82,26 +72,18 @@ def build(params: Params, context: OracleContext) -> PythonOracle:
     """Raises ValueError where the function cannot be imported or is none."""
     source, separator, name = params.function.rpartition(":")
     if not separator or not source or not name:
-        raise ValueError(
-            f"function {params.function!r} cannot be read; write file.py:function or module:function"
-        )
+        raise ValueError(f"function {params.function!r} cannot be read; write file.py:function or module:function")
     if source.endswith(".py"):
         source = str((Path(context.folder) / source).resolve())
     location = f"{source}:{name}"
     try:
         function = _function(location)
     except Exception as error:  # importing runs the user's code
-        raise ValueError(
-            f"function {params.function!r} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
+        raise ValueError(f"function {params.function!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if not callable(function):
         raise ValueError(f"function {params.function!r} is a {type(function).__name__}, not a function")
-    properties = tuple(
-        Property(given, unit, f"from {params.function}") for given, unit in params.properties.items()
-    )
-    return PythonOracle(
-        location, properties, params.seconds, f"python-1 {params.function} {_digest(function)}"
-    )
+    properties = tuple(Property(given, unit, f"from {params.function}") for given, unit in params.properties.items())
+    return PythonOracle(location, properties, params.seconds, f"python-1 {params.function} {_digest(function)}")
 
 
 @lru_cache(maxsize=16)

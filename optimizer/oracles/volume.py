@@ -29,9 +29,7 @@ class VolumeOracle:
     nominal_seconds: ClassVar[float] = 0.001
 
     def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
-        return one_by_one(
-            xs, lambda crystal: Measured({VOLUME.name: float(crystal.volume) / len(crystal)}, crystal)
-        )
+        return one_by_one(xs, lambda crystal: Measured({VOLUME.name: float(crystal.volume) / len(crystal)}, crystal))
 
 
 def build(params: Params, context: OracleContext) -> VolumeOracle:

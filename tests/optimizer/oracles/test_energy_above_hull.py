@@ -1,0 +1,50 @@
+"""Distance to the hull of the known phases."""
+
+from __future__ import annotations
+
+import gzip
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from campaigns.records import Measured
+from optimizer.oracles.energy_above_hull import Params, build
+from optimizer.protocols import OracleContext
+
+
+def _crystal(a: str, b: str, edge: float, group: int = 225) -> Structure:
+    where = [0.5] * 3 if group != 216 else [0.25] * 3
+    return Structure.from_spacegroup(group, Lattice.cubic(edge), [a, b], [[0, 0, 0], where]).get_primitive_structure()
+
+
+def test_a_known_phase_is_on_or_above_its_hull_and_an_alloy_of_salts_is_flagged():
+    crystals = [_crystal("Pr", "O", 5.1), _crystal("Na", "Hf", 5.5)]
+    outcomes = dict(build(Params(), OracleContext("cpu")).evaluate(crystals, seed=0))
+    assert isinstance(outcomes[0], Measured)
+    assert outcomes[0].values["energy_above_hull_ev_atom"] > -0.05
+    assert outcomes[0].details["n_known_phases"] > 0
+    assert "hull_sparse" not in outcomes[0].flags
+    assert isinstance(outcomes[1], Measured)
+    assert outcomes[1].values["energy_above_hull_ev_atom"] > 0.1
+    assert outcomes[1].flags == ("hull_sparse",)
+    assert outcomes[1].details == {"n_known_phases": 0, "sparse_edges": ["Hf-Na"]}
+
+
+def test_a_users_table_is_found_beside_the_campaign_file_and_named_in_the_version(tmp_path: Path):
+    bundled = files("optimizer").joinpath("data/reference.csv.gz").read_bytes()
+    (tmp_path / "mine.csv").write_bytes(gzip.decompress(bundled))
+    mine = build(Params(reference="mine.csv"), OracleContext("cpu", str(tmp_path)))
+    assert mine.version == build(Params(), OracleContext("cpu")).version
+    text = (tmp_path / "mine.csv").read_text().splitlines()[:50]
+    (tmp_path / "fewer.csv").write_text("\n".join(text) + "\n")
+    fewer = build(Params(reference="fewer.csv"), OracleContext("cpu", str(tmp_path)))
+    assert fewer.version != mine.version
+
+
+def test_what_cannot_work_is_refused_when_it_is_built(tmp_path: Path):
+    with pytest.raises(ValueError, match="No such file"):
+        build(Params(reference="none.csv"), OracleContext("cpu", str(tmp_path)))
+    with pytest.raises(ValueError, match="chgnet only"):
+        build(Params(calculator="ase.calculators.emt:EMT"), OracleContext("cpu"))
