@@ -43,7 +43,7 @@ class BulkModulusOracle:
     limits: EquationOfStateLimits
     version: str
     properties: ClassVar[tuple[Property, ...]] = (BULK_MODULUS,)
-    nominal_seconds: ClassVar[float] = 3.0
+    nominal_seconds: ClassVar[float] = 1.0
 
     def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
         return one_by_one(xs, self._measure)
