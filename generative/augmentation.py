@@ -1,4 +1,4 @@
-"""More prototypes per crystal: similar elements are exchanged, the cell is rescaled, the code is made canonical again."""
+"""More prototypes per crystal: similar elements are exchanged, the cell rescaled, the code made canonical again."""
 
 from __future__ import annotations
 
@@ -49,9 +49,7 @@ def similar_elements(allowed: tuple[int, ...]) -> dict[int, NDArray[np.int64]]:
                 if w != z
                 and (
                     abs(int(rank[w]) - int(rank[z])) <= 3
-                    or (
-                        elements[w].group == elements[z].group and abs(elements[w].row - elements[z].row) <= 1
-                    )
+                    or (elements[w].group == elements[z].group and abs(elements[w].row - elements[z].row) <= 1)
                 )
             ]
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from generative.datasets import Codes
-from generative.decoding import decode_codes
 from generative.evaluation import code_agreement, held_out_crystals, prior_samples, reconstruction
-from generative.grammar import Grammar
 from generative.models.wyckoff_vae import WyckoffVae
 from generative.networks import VaeNetwork
 
@@ -24,8 +22,8 @@ if TYPE_CHECKING:
 
 LICENCE = "MIT (weights). Training data: Materials Project, CC BY 4.0."
 ATTRIBUTION = (
-    "Trained on crystals and formation energies of the Materials Project (A. Jain et al., APL Materials 1, 011002, 2013; "
-    "CC BY 4.0), in the selections MP-20 (Xie et al., ICLR 2022) and MPTS-52 (Baird et al., JOSS 2024). Element "
+    "Trained on crystals and formation energies of the Materials Project (A. Jain et al., APL Materials 1, 011002, "
+    "2013; CC BY 4.0), in the selections MP-20 (Xie et al., ICLR 2022) and MPTS-52 (Baird et al., JOSS 2024). Element "
     "features: Magpie (L. Ward et al., npj Comput. Mater. 2, 16028, 2016) through matminer."
 )
 
@@ -43,43 +41,40 @@ def write_bundle(
     seconds: float,
 ) -> None:
     """Weights, settings and card into `out`; the figures are measured on the reloaded files."""
-    state = {
-        name: t.contiguous()
-        for name, t in network.state_dict().items()
-        if not name.startswith("decoder.sites.")
-    }
+    state = {name: t.contiguous() for name, t in network.state_dict().items() if not name.startswith("decoder.sites.")}
     save_file(state, out / "model.safetensors")
     config = {**asdict(settings), "properties": properties}
     (out / "settings.json").write_text(json.dumps(config, indent=1) + "\n")
     generator = WyckoffVae.load(out, torch.device("cpu"))
-    crystals = held_out_crystals(held)
-    with torch.no_grad():
-        z = torch.stack([v for v in generator.encode(crystals) if isinstance(v, torch.Tensor)])
-        decoded = decode_codes(network, generator._raw(z).float(), Grammar(None))
-    codes = [c for c in generator.representation.featurize(crystals) if not hasattr(c, "message")]
-    agreement = code_agreement(codes, decoded) if len(codes) == len(decoded) else None  # type: ignore[arg-type]
-    predicted = generator.predict(z)
-    errors = {}
-    if len(z) == len(held_labels):
-        for column, name in enumerate(properties):
-            known = np.isfinite(held_labels[:, column])
-            errors[f"{name}_mae"] = float(
-                np.abs(predicted[name].numpy() - held_labels[:, column])[known].mean()
-            )
     card = {
         "model": "wyckoff_vae",
         "version": generator.version,
         "parameters": sum(p.numel() for p in network.parameters()),
         "data": data,
-        "split": f"{settings.held_out:.0%} of reduced formulas held out, seed {settings.seed}; none on both sides",
+        "split": f"{settings.held_out:.0%} of reduced formulas held out, none on both sides, seed {settings.seed}",
         "crystals": {"train": len(train), "held_out": len(held), "at_most_atoms": settings.max_atoms},
         "epochs": settings.epochs,
         "training_seconds": round(seconds),
-        "held_out_reconstruction": asdict(reconstruction(generator, crystals)),
-        "held_out_codes": asdict(agreement) if agreement else None,
-        "held_out_property_error": errors,
+        **held_out_figures(generator, held, held_labels),
         "prior_samples": asdict(prior_samples(generator, 1000, 0)),
         "licence": LICENCE,
         "attribution": ATTRIBUTION,
     }
     (out / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def held_out_figures(generator: WyckoffVae, held: Codes, labels: NDArray[np.float64]) -> dict[str, Any]:
+    """Reconstruction, agreement of codes and mean absolute property errors; `labels [n, p]`, NaN where unknown."""
+    crystals = held_out_crystals(held)
+    latents = dict(zip(crystals, generator.encode(list(crystals.values())), strict=True))
+    encoded = {i: z for i, z in latents.items() if isinstance(z, torch.Tensor)}
+    z = torch.stack(list(encoded.values()))
+    predicted, errors = generator.predict(z), {}
+    for column, name in enumerate(generator.property_names):
+        error = np.abs(predicted[name].numpy() - labels[list(encoded), column])
+        errors[f"{name}_mae"] = float(np.nanmean(error)) if np.isfinite(error).any() else None
+    return {
+        "held_out_reconstruction": asdict(reconstruction(generator, list(crystals.values()))),
+        "held_out_codes": asdict(code_agreement([held.code(i) for i in encoded], generator.codes(z))),
+        "held_out_property_error": errors,
+    }

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from generative.symmetry import Array, SpaceGroup, mendeleev_rank, space_group
 
 TIE = 5e-3  # fractional coordinates; relative for lengths; radians for angles
+Description = tuple[NDArray[np.int64], Array, NDArray[np.int64], Array]  # positions, coords, orbit order, lattice
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class WyckoffCode:
 
 
 def same_code(a: WyckoffCode, b: WyckoffCode, tolerance: float = 0.02) -> bool:
-    """Equal symmetry and elements; coordinates (periodic), lengths (relative) and angles (radians) within `tolerance`."""
+    """Equal symmetry and elements; coordinates (periodic), lengths (relative), angles (radians) within `tolerance`."""
     if a.space_group != b.space_group or len(a.positions) != len(b.positions):
         return False
     if not (np.array_equal(a.positions, b.positions) and np.array_equal(a.elements, b.elements)):
@@ -83,14 +84,12 @@ def _unimodular() -> NDArray[np.int64]:
 
 
 def _lattice_key(parameters: Array) -> Array:
-    """Reduced cells first: total length, then lengths, then angles; lengths relative to the mean. `[n, 6]` -> `[n, 7]`."""
+    """Reduced cells first: total length, then lengths, then angles; lengths over their mean. `[n, 6]` -> `[n, 7]`."""
     lengths = parameters[:, :3] / parameters[:, :3].mean(axis=1).min()
-    return np.concatenate(
-        [lengths.sum(axis=1, keepdims=True), lengths, np.radians(parameters[:, 3:])], axis=1
-    )
+    return np.concatenate([lengths.sum(axis=1, keepdims=True), lengths, np.radians(parameters[:, 3:])], axis=1)
 
 
-def _settings(group: SpaceGroup, cell: Array) -> tuple[list[NDArray[np.int64]], Array]:
+def _settings(group: SpaceGroup, cell: Array) -> tuple[list[Array], Array]:
     """Linear parts worth considering for this lattice, and their lattice parameters `[n, 6]`.
 
     Triclinic cells are Niggli-reduced before and varied by unimodular matrices; monoclinic ones keep the shears of the
@@ -122,9 +121,7 @@ def _orbit_minimum(group: SpaceGroup, position: int, u: Array) -> Array:
     return np.array([rows[smallest(rows)[0]] for rows in images])
 
 
-def _describe(
-    group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], coords: Array
-) -> Array:
+def _describe(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], coords: Array) -> Array:
     """Orbits in canonical order with minimal representatives: an index column then coordinates, `[k, 4]`."""
     smallest_coords = np.zeros_like(coords)
     for position in np.unique(positions):
@@ -136,10 +133,8 @@ def _describe(
     return np.concatenate([order[:, None], smallest_coords[order]], axis=1)
 
 
-def _origin_shifts(
-    group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], u: Array
-) -> Array:
-    """Shifts of `u` that put the free origin of a polar group on an atom of the rarest (letter, element) class, `[n, 3]`.
+def _origin_shifts(group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], u: Array) -> Array:
+    """Shifts of `u` that put the free origin of a polar group on an atom of the rarest (letter, element), `[n, 3]`.
 
     Every atom of those orbits that stands in its template's form is tried: a screw axis or a glide plane makes origins
     half a period apart inequivalent under the group, though not under its normaliser.
@@ -162,8 +157,8 @@ def canonical_code(
 ) -> WyckoffCode:
     """The canonical code of a crystal given in any description of the standard setting.
 
-    `positions [k]`, `elements [k]` (atomic numbers), `coords [k, 3]` free coordinates, `cell [3, 3]` rows in angstrom of
-    the conventional cell (Niggli-reduced where triclinic).
+    `positions [k]`, `elements [k]` (atomic numbers), `coords [k, 3]` free coordinates, `cell [3, 3]` rows in angstrom
+    of the conventional cell (Niggli-reduced where triclinic).
     """
     group = space_group(number)
     ranks = mendeleev_rank()[elements]
@@ -189,15 +184,15 @@ def _minus(group: SpaceGroup, positions: NDArray[np.int64], u: Array, shift: Arr
 
 def _discrete(
     group: SpaceGroup, positions: NDArray[np.int64], ranks: NDArray[np.int64], coords: Array, cell: Array
-) -> list:
-    """Rules 1 and 2: descriptions (positions, coords, orbit order, lattice parameters) with the smallest discrete key."""
+) -> list[Description]:
+    """Rules 1 and 2: the descriptions with the smallest discrete key."""
     target, linear, shift = group.coset_images
     settings, parameters = _settings(group, cell)
     found = []
     for part, lattice in zip(settings, parameters, strict=True):
         if group.system == "triclinic":
             start = _retransform(group, positions, coords, part)
-            chosen = range(len(group.cosets))
+            chosen = list(range(len(group.cosets)))
         else:
             start = positions, coords
             chosen = [i for i, (p, _) in enumerate(group.cosets) if np.array_equal(p, part)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ from pymatgen.core import Structure
 from rich.progress import track
 
 from campaigns.errors import UserError
+from campaigns.records import FailureCode
 from generative.canonical import WyckoffCode
 from generative.protocols import EncodeFailure
 from generative.representations.wyckoff import Params, WyckoffRepresentation
@@ -110,10 +112,24 @@ def read_table(path: Path) -> pd.DataFrame:
     return table
 
 
-def _encode_chunk(task: tuple[list[str], float]) -> list[WyckoffCode | EncodeFailure]:
+def _read_cif(cif: object) -> Structure | EncodeFailure:
+    if not isinstance(cif, str) or not cif.strip():
+        return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, "no CIF")
+    with warnings.catch_warnings():  # pymatgen says that it rounds coordinates like 0.3333
+        warnings.filterwarnings("ignore", message="Issues encountered while parsing CIF")
+        try:
+            return Structure.from_str(cif, fmt="cif")
+        except Exception as error:  # pymatgen's parser lets any kind through on malformed text
+            reason = " ".join(str(error).split())[:200]
+            return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, f"CIF cannot be read: {reason}")
+
+
+def _encode_chunk(task: tuple[list[object], float]) -> list[WyckoffCode | EncodeFailure]:
     cifs, symprec = task
-    crystals = [Structure.from_str(cif, fmt="cif") for cif in cifs]
-    return WyckoffRepresentation(Params(symprec_ang=symprec)).featurize(crystals)
+    read = [_read_cif(cif) for cif in cifs]
+    representation = WyckoffRepresentation(Params(symprec_ang=symprec))
+    codes = iter(representation.featurize([x for x in read if isinstance(x, Structure)]))
+    return [next(codes) if isinstance(x, Structure) else x for x in read]
 
 
 def featurize_table(
@@ -127,25 +143,35 @@ def featurize_table(
             yield from part
 
 
+def split_refused(answers: Iterable[WyckoffCode | EncodeFailure]) -> tuple[Codes, pd.DataFrame]:
+    """Usable codes, and (`row`, `code`, `reason`) of every answer that is a failure or has too many orbits."""
+    kept, rows, refused = [], [], []
+    for row, answer in enumerate(answers):
+        if isinstance(answer, EncodeFailure):
+            refused.append((row, answer.code.value, answer.message))
+        elif len(answer.positions) > MAX_ORBITS:
+            reason = f"{len(answer.positions)} orbits exceed {MAX_ORBITS}"
+            refused.append((row, FailureCode.ENCODE_UNSUPPORTED.value, reason))
+        else:
+            kept.append(answer)
+            rows.append(row)
+    return stack(kept, rows), pd.DataFrame(refused, columns=["row", "code", "reason"])
+
+
 def codes_of_table(
     path: Path, *, symprec_ang: float, cache: Path | None = None, workers: int = 2
 ) -> tuple[pd.DataFrame, Codes, pd.DataFrame]:
-    """The table, the codes of its usable rows, and a report of the unusable ones (`row`, `reason`)."""
+    """The table, the codes of its usable rows, and a report of the unusable ones (`row`, `code`, `reason`).
+
+    `cache` names an .npz file of codes, with the report beside it as .refused.csv; both are written where
+    one is absent.
+    """
     table = read_table(path)
-    refused: list[tuple[int, str]] = []
-    if cache is not None and cache.exists():
-        codes = Codes.load(cache)
-    else:
-        kept, rows = [], []
-        for row, code in enumerate(featurize_table(table, symprec_ang=symprec_ang, workers=workers)):
-            if isinstance(code, EncodeFailure):
-                continue
-            if len(code.positions) <= MAX_ORBITS:
-                kept.append(code)
-                rows.append(row)
-        codes = stack(kept, rows)
-        if cache is not None:
-            codes.save(cache)
-    missing = np.setdiff1d(np.arange(len(table)), codes.row)
-    refused = [(int(row), f"cannot be encoded, or has more than {MAX_ORBITS} orbits") for row in missing]
-    return table, codes, pd.DataFrame(refused, columns=["row", "reason"])
+    report = cache.with_suffix(".refused.csv") if cache is not None else None
+    if cache is not None and report is not None and cache.exists() and report.exists():
+        return table, Codes.load(cache), pd.read_csv(report)
+    codes, refused = split_refused(featurize_table(table, symprec_ang=symprec_ang, workers=workers))
+    if cache is not None and report is not None:
+        codes.save(cache)
+        refused.to_csv(report, index=False)
+    return table, codes, refused

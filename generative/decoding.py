@@ -44,7 +44,7 @@ class _Decoding:
         self.positions = torch.zeros(n, width, dtype=torch.long, device=z.device)
         self.elements = torch.zeros_like(self.positions)
         self.coords = torch.zeros(n, width, 3, device=z.device)
-        self.embedded = torch.zeros(n, width, self.decoder.from_z[-1].out_features, device=z.device)
+        self.embedded = torch.zeros(n, width, self.decoder.order.embedding_dim, device=z.device)
         self.stopped = np.zeros(n, dtype=bool)
 
     def run(self) -> list[WyckoffCode | DecodeFailure]:
@@ -91,7 +91,12 @@ class _Decoding:
     def _codes(self) -> list[WyckoffCode | DecodeFailure]:
         counts = torch.tensor([p.orbits for p in self.partials], device=self.z.device)
         batch = Batch(
-            self.numbers, counts, self.positions, self.elements, self.coords, torch.zeros(len(self.z), 6)
+            self.numbers,
+            counts,
+            self.positions,
+            self.elements,
+            self.coords,
+            torch.zeros(len(self.z), 6, device=self.z.device),
         )
         hidden = self.decoder.hidden(self.z, self.numbers, self.embedded)[:, 1:]
         shapes = self.decoder.shape(self.z, batch, hidden).double().cpu().numpy()
@@ -104,13 +109,9 @@ class _Decoding:
                 continue
             k = partial.orbits
             lattice = lattice_from_shape(shapes[i], partial.number, partial.atoms)
-            found.append(
-                WyckoffCode(partial.number, positions[i, :k], elements[i, :k], coords[i, :k], lattice)
-            )
+            found.append(WyckoffCode(partial.number, positions[i, :k], elements[i, :k], coords[i, :k], lattice))
         return found
 
 
 def _masked_argmax(logits: Tensor, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    return (
-        logits.masked_fill(~torch.as_tensor(mask, device=logits.device), -torch.inf).argmax(-1).cpu().numpy()
-    )
+    return logits.masked_fill(~torch.as_tensor(mask, device=logits.device), -torch.inf).argmax(-1).cpu().numpy()

@@ -16,8 +16,6 @@ from generative.datasets import Codes
 from generative.protocols import DecodeFailure, Generator
 from generative.representations.wyckoff import crystal_of, fingerprint
 
-MATCH = {"stol": 0.5, "angle_tol": 10, "ltol": 0.3}
-
 
 @dataclass(frozen=True)
 class Reconstruction:
@@ -26,18 +24,17 @@ class Reconstruction:
     n: int
     match: float  # StructureMatcher(stol=0.5, angle_tol=10, ltol=0.3)
     exact: float  # composition and space group
-    rmsd: float  # mean normalised, of matched
-    volume_error: float  # median relative, per atom, of matched (StructureMatcher ignores volume)
+    rmsd: float | None  # mean normalised, of matched; None where nothing matched
+    volume_error: float | None  # median relative, per atom, of matched (StructureMatcher ignores volume)
 
 
 def reconstruction(generator: Generator, crystals: Sequence[Structure]) -> Reconstruction:
     """Encode to the mean, decode once, compare; no optimisation per crystal."""
-    z = generator.encode(crystals)
-    usable = [i for i, latent in enumerate(z) if isinstance(latent, torch.Tensor)]
-    decoded = generator.decode(torch.stack([z[i] for i in usable]), within=None, seed=0)  # type: ignore[misc]
-    matcher = StructureMatcher(**MATCH)
+    latents = {i: z for i, z in enumerate(generator.encode(crystals)) if isinstance(z, torch.Tensor)}
+    decoded = generator.decode(torch.stack(list(latents.values())), within=None, seed=0) if latents else []
+    matcher = StructureMatcher(stol=0.5, angle_tol=10, ltol=0.3)
     distances, volumes, exact = [], [], 0
-    for i, guess in track(list(zip(usable, decoded, strict=True)), description="matching"):
+    for i, guess in track(list(zip(latents, decoded, strict=True)), description="matching"):
         if isinstance(guess, DecodeFailure):
             continue
         truth = crystals[i]
@@ -55,8 +52,8 @@ def reconstruction(generator: Generator, crystals: Sequence[Structure]) -> Recon
         n,
         len(distances) / n,
         exact / n,
-        float(np.mean(distances or [np.nan])),
-        float(np.median(volumes or [np.nan])),
+        float(np.mean(distances)) if distances else None,
+        float(np.median(volumes)) if volumes else None,
     )
 
 
@@ -76,9 +73,7 @@ class CodeAgreement:
     with_coordinates: float  # all discrete right and every free coordinate within 0.05
 
 
-def code_agreement(
-    truth: Sequence[WyckoffCode], decoded: Sequence[WyckoffCode | DecodeFailure]
-) -> CodeAgreement:
+def code_agreement(truth: Sequence[WyckoffCode], decoded: Sequence[WyckoffCode | DecodeFailure]) -> CodeAgreement:
     counts = np.zeros(5)
     for a, b in zip(truth, decoded, strict=True):
         if isinstance(b, DecodeFailure):
@@ -107,7 +102,7 @@ def prior_samples(generator: Generator, n: int, seed: int) -> PriorSamples:
     z = torch.randn(n, generator.latent_dim, generator=noise, dtype=torch.float64)
     crystals = [x for x in generator.decode(z, within=None, seed=seed) if isinstance(x, Structure)]
     valid = sum(4 < x.volume / len(x) < 200 and shortest_distance(x) > 0.5 for x in crystals)
-    marks = {fingerprint(x) for x in crystals}
+    marks = {mark for x in crystals if isinstance(mark := fingerprint(x), str)}
     return PriorSamples(n, len(crystals) / n, valid / n, len(marks) / n)
 
 
@@ -118,7 +113,7 @@ def shortest_distance(crystal: Structure) -> float:
     return float(distances.min())
 
 
-def held_out_crystals(codes: Codes) -> list[Structure]:
-    """The crystals of a set of codes."""
-    crystals = [crystal_of(codes.code(i)) for i in range(len(codes))]
-    return [x for x in crystals if isinstance(x, Structure)]
+def held_out_crystals(codes: Codes) -> dict[int, Structure]:
+    """Index into `codes` -> its crystal, where it has one."""
+    crystals = {i: crystal_of(codes.code(i)) for i in range(len(codes))}
+    return {i: x for i, x in crystals.items() if isinstance(x, Structure)}

@@ -1,4 +1,4 @@
-"""What may be decoded next: symmetry and the search space as masks, with a look ahead so that a crystal can be finished.
+"""What may be decoded next: symmetry and the search space as masks that look ahead, so that a crystal can be finished.
 
 A position is allowed only while some continuation still meets the atom count, the elements and the formula. The look
 ahead treats elements one by one, so with a formula a dead end remains possible; it is then a DecodeFailure.
@@ -80,13 +80,11 @@ class Grammar:
     """Masks for one search space."""
 
     def __init__(self, within: SearchSpace | None) -> None:
-        space = within or SearchSpace(n_atoms={"low": 1, "high": UNBOUNDED_ATOMS})  # type: ignore[arg-type]
+        space = within or SearchSpace(n_atoms={"low": 1, "high": UNBOUNDED_ATOMS})
         everything = within is None
         self.low, self.high = space.n_atoms.low, space.n_atoms.high
-        self.fewest, self.most = (
-            (1, N_ELEMENTS) if everything else (space.n_elements.low, space.n_elements.high)
-        )
-        allowed = SYMBOLS if everything else space.elements.allowed
+        self.fewest, self.most = (1, N_ELEMENTS) if everything else (space.n_elements.low, space.n_elements.high)
+        allowed = frozenset(SYMBOLS) if everything else space.elements.allowed
         self.required = _numbers(space.elements.required)
         self.groups = space.space_groups or tuple(range(1, 231))
         formula = space.formula_counts
@@ -94,7 +92,7 @@ class Grammar:
         if self.formula is not None:
             size = sum(self.formula.values())
             self.units = [k for k in range(1, self.high // size + 1) if self.low <= k * size]
-            allowed = formula or {}
+            allowed = frozenset(formula or ())
         self.allowed = np.zeros(N_ELEMENTS, dtype=bool)
         self.allowed[list(_numbers(allowed))] = True
 

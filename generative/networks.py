@@ -35,8 +35,9 @@ LATTICE_SCALE = (0.02, 0.05, 0.05, 0.05, 0.05, 0.05)  # errors that count as one
 
 @dataclass(frozen=True)
 class Batch:
-    """Codes as tensors: long `space_group [B]`, `n_orbits [B]`, `positions`/`elements [B, K]`; float `coords [B, K, 3]`,
-    `shape [B, 6]` (log of the cube root of the volume per atom, then the five shape terms of SYSTEMS)."""
+    """Codes as tensors: long `space_group [B]`, `n_orbits [B]`, `positions`/`elements [B, K]`; float
+    `coords [B, K, 3]`, `shape [B, 6]` (log of the cube root of the volume per atom, then the five shape terms of
+    SYSTEMS)."""
 
     space_group: Tensor
     n_orbits: Tensor
@@ -173,9 +174,7 @@ class SiteEmbedding(nn.Module):
 
 
 def _transformer(width: int, heads: int, layers: int, dropout: float) -> nn.TransformerEncoder:
-    layer = nn.TransformerEncoderLayer(
-        width, heads, 2 * width, dropout, "gelu", batch_first=True, norm_first=True
-    )
+    layer = nn.TransformerEncoderLayer(width, heads, 2 * width, dropout, "gelu", batch_first=True, norm_first=True)
     return nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
 
 
@@ -186,9 +185,7 @@ def _mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
 class Encoder(nn.Module):
     """Orbits as a set (no order is encoded) plus one global token -> mean and log variance, each `[B, D]`."""
 
-    def __init__(
-        self, sites: SiteEmbedding, width: int, heads: int, layers: int, latent: int, dropout: float
-    ) -> None:
+    def __init__(self, sites: SiteEmbedding, width: int, heads: int, layers: int, latent: int, dropout: float) -> None:
         super().__init__()
         self.sites = sites
         self.group = nn.Embedding(231, width)
@@ -209,9 +206,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """z -> space group; then orbit by orbit position (or stop), element, coordinates; then the lattice."""
 
-    def __init__(
-        self, sites: SiteEmbedding, width: int, heads: int, layers: int, latent: int, dropout: float
-    ) -> None:
+    def __init__(self, sites: SiteEmbedding, width: int, heads: int, layers: int, latent: int, dropout: float) -> None:
         super().__init__()
         self.sites = sites
         self.space_group = _mlp(latent, 2 * width, 231)
@@ -270,8 +265,20 @@ class VaeNetwork(nn.Module):
 
     property_mean: Tensor
     property_std: Tensor
+    white_mean: Tensor
+    white_scale: Tensor
 
-    def __init__(self, *, latent: int, width: int, heads: int, layers: int, n_properties: int, element_features: Tensor, dropout: float = 0.0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        *,
+        latent: int,
+        width: int,
+        heads: int,
+        layers: int,
+        n_properties: int,
+        element_features: Tensor,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         sites = SiteEmbedding(width, element_features)
         self.encoder = Encoder(sites, width, heads, layers, latent, dropout)
@@ -293,14 +300,9 @@ class VaeNetwork(nn.Module):
         before = hidden[:, :-1]
         position = sites.of_positions(batch.space_group, batch.positions)
         element_logits = decoder.element_logits(before, position)
-        elements = F.cross_entropy(
-            element_logits.transpose(1, 2), batch.elements, reduction="none", ignore_index=0
-        )
+        elements = F.cross_entropy(element_logits.transpose(1, 2), batch.elements, reduction="none", ignore_index=0)
         element = sites.all_elements()[batch.elements]
-        free = (
-            sites.free[batch.space_group[:, None].expand_as(batch.positions), batch.positions]
-            * mask[..., None]
-        )
+        free = sites.free[batch.space_group[:, None].expand_as(batch.positions), batch.positions] * mask[..., None]
         moving = free.any(-1)  # most orbits have no free coordinate: spare them the widest head
         coords = torch.zeros_like(batch.coords)
         coords[moving] = coordinate_loss(
@@ -326,7 +328,10 @@ def _free_shape(numbers: Tensor) -> Tensor:
 
 
 def coordinate_loss(logits: Tensor, coords: Tensor) -> Tensor:
-    """Cross entropy against a von Mises density on N_BINS periodic bins, minus its entropy: `[..., 3, bins]` -> `[..., 3]`."""
+    """Cross entropy against a von Mises density on N_BINS periodic bins, minus its entropy; 0 is a perfect answer.
+
+    `logits [..., 3, N_BINS]`, `coords [..., 3]` -> `[..., 3]` nats.
+    """
     centres = torch.arange(N_BINS, device=coords.device) / N_BINS
     weight = COORD_KAPPA * (torch.cos(2 * math.pi * (coords[..., None] - centres)) - 1)
     target = torch.softmax(weight, dim=-1)

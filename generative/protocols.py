@@ -37,10 +37,15 @@ class Representation(Protocol):
 
 
 class Generator(Protocol):
-    """A trained model over a representation. Frozen: `refine` returns a new one."""
+    """A trained model over a representation. Frozen once built."""
 
-    latent_dim: int
-    version: str  # content hash of the weights
+    @property
+    def latent_dim(self) -> int: ...
+
+    @property
+    def version(self) -> str:
+        """Content hash of the weights."""
+        ...
 
     def encode(self, xs: Sequence[Structure]) -> list[Tensor | EncodeFailure]:
         """Latent mean of each crystal, `[d]`, same length and order."""
@@ -58,6 +63,10 @@ class Generator(Protocol):
         """`z [n, d]` -> property head outputs by property name, each `[n]` in the property's unit."""
         ...
 
-    def refine(self, xs: Sequence[Structure], weights: Sequence[float], *, seed: int) -> Generator:
+
+class Refinable(Generator, Protocol):
+    """A generator that can be retrained inside a campaign."""
+
+    def refine(self, xs: Sequence[Structure], weights: Sequence[float], *, seed: int) -> Refinable:
         """A new generator, retrained on `xs` weighted by `weights` with replay; self is unchanged."""
         ...

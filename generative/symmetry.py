@@ -12,15 +12,14 @@ import json
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-SITE_TOLERANCE = (
-    1e-3  # fractional; sites are refined before they are identified, so this only absorbs rounding
-)
+SITE_TOLERANCE = 1e-3  # fractional; sites are refined before they are identified, so this only absorbs rounding
 PRIMITIVE = {  # rows: primitive vectors in the conventional basis, by the centring translations (in halves and thirds)
     "P": np.eye(3),
     "A": np.array([[1, 0, 0], [0, 0.5, -0.5], [0, 0.5, 0.5]]),
@@ -34,6 +33,13 @@ PRIMITIVE = {  # rows: primitive vectors in the conventional basis, by the centr
 @cache
 def _data() -> dict[str, Any]:
     return json.loads(gzip.decompress(files("generative").joinpath("data/symmetry.json.gz").read_bytes()))
+
+
+@cache
+def _coset_table() -> dict[str, NDArray[np.int64]]:
+    """Rows (coset, position) of every group one after another; rows `start[n]` to `start[n + 1]` are group n."""
+    with np.load(BytesIO(files("generative").joinpath("data/normaliser.npz").read_bytes())) as stored:
+        return dict(stored)
 
 
 @cache
@@ -117,7 +123,7 @@ class SpaceGroup:
 
     @cached_property
     def orbits(self) -> tuple[tuple[Array, Array], ...]:
-        """Per position the affine maps of its atoms in one primitive cell: `[m, 3, 3]`, `[m, 3]` (conventional basis)."""
+        """Per position the affine maps of the atoms in one primitive cell, conventional axes: `[m, 3, 3]`, `[m, 3]`."""
         to_primitive = np.linalg.inv(self.primitive)
         found = []
         for position in self.positions:
@@ -130,7 +136,7 @@ class SpaceGroup:
             found.append((linear[first], shift[first]))
         return tuple(found)
 
-    def _maps(self, linear: Array, shift: Array, target: Position) -> tuple[Array, Array]:
+    def maps_into(self, linear: Array, shift: Array, target: Position) -> tuple[Array, Array]:
         """All u-space maps by which the group carries `x = linear @ v + shift` into the target's template."""
         all_linear = self.rotations @ linear
         all_shift = self.rotations @ shift + self.shifts
@@ -145,28 +151,21 @@ class SpaceGroup:
     @cached_property
     def stabilisers(self) -> tuple[tuple[Array, Array], ...]:
         """Per position the maps u -> u' that give the same orbit: `[s, 3, 3]`, `[s, 3]`."""
-        return tuple(self._maps(p.linear, p.shift, p) for p in self.positions)
+        return tuple(self.maps_into(p.linear, p.shift, p) for p in self.positions)
 
     @cached_property
     def coset_images(self) -> tuple[NDArray[np.int64], Array, Array]:
-        """How coset i moves position j: target `[i, j]`, and the map u -> u' as `[i, j, 3, 3]`, `[i, j, 3]`."""
-        n, m = len(self.cosets), len(self.positions)
-        target, linear, shift = np.zeros((n, m), int), np.zeros((n, m, 3, 3)), np.zeros((n, m, 3))
-        for i, (p_linear, p_shift) in enumerate(self.cosets):
-            for j, position in enumerate(self.positions):
-                moved_linear, moved_shift = p_linear @ position.linear, p_linear @ position.shift + p_shift
-                for k, other in enumerate(self.positions):
-                    if other.multiplicity != position.multiplicity or len(other.free) != len(position.free):
-                        continue
-                    maps = self._maps(moved_linear, moved_shift, other)
-                    if len(maps[0]):
-                        target[i, j], linear[i, j], shift[i, j] = k, maps[0][0], maps[1][0]
-                        break
-                else:
-                    raise AssertionError(
-                        f"space group {self.number}: coset {i} loses position {position.letter}"
-                    )
-        return target, linear, shift
+        """How coset i moves position j: target `[i, j]`, and the map u -> u' as `[i, j, 3, 3]`, `[i, j, 3]`.
+
+        Read from `data/normaliser.npz`; `generative.symmetry_build.coset_images` computes it.
+        """
+        shape, table = (len(self.cosets), len(self.positions)), _coset_table()
+        mine = slice(table["start"][self.number], table["start"][self.number + 1])
+        return (
+            table["target"][mine].astype(np.int64).reshape(shape),
+            table["linear"][mine].astype(float).reshape(*shape, 3, 3),
+            table["shift"][mine].reshape(*shape, 3) / _data()["unit"],
+        )
 
     def identify(self, x: Array) -> tuple[int, Array] | None:
         """Position index and free coordinates `[3]` of the orbit through `x [3]`; None where nothing fits."""

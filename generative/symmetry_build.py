@@ -1,4 +1,4 @@
-"""Build `generative/data/symmetry.json.gz` from pyxtal's Wyckoff positions: run once, commit the file.
+"""Build `generative/data/symmetry.json.gz` and `normaliser.npz` from pyxtal's Wyckoff positions: run once, commit them.
 
     python -m generative.symmetry_build
 
@@ -21,8 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+from generative.symmetry import SpaceGroup, space_group
+
 UNIT = 24
-OUTPUT = Path(__file__).parent / "data" / "symmetry.json.gz"
+OUTPUT = Path(__file__).parent / "data"
 Affine = tuple[np.ndarray, np.ndarray]
 
 
@@ -49,12 +51,7 @@ def linear_parts(system: str) -> list[np.ndarray]:
         swap = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])
         flip = np.diag([1, 1, -1])
         powers = [np.linalg.matrix_power(six, k) for k in range(6)]
-        return [
-            p @ s @ f
-            for p in powers
-            for s in (np.eye(3, dtype=int), swap)
-            for f in (np.eye(3, dtype=int), flip)
-        ]
+        return [p @ s @ f for p in powers for s in (np.eye(3, dtype=int), swap) for f in (np.eye(3, dtype=int), flip)]
     signed = [
         np.eye(3, dtype=int)[list(order)] * np.array(signs)[:, None]
         for order in itertools.permutations(range(3))
@@ -141,6 +138,42 @@ def group_entry(number: int) -> dict:
     }
 
 
+def coset_images(group: SpaceGroup) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How coset i moves position j: target `[i, j]`, and the map u -> u' as `[i, j, 3, 3]`, `[i, j, 3]`.
+
+    The first position of equal multiplicity that the moved template fits is the target; among the maps into it, which
+    the group makes equivalent, the first in sorted order is kept.
+    """
+    n, m = len(group.cosets), len(group.positions)
+    target, linear, shift = np.zeros((n, m), int), np.zeros((n, m, 3, 3)), np.zeros((n, m, 3))
+    for i, (p_linear, p_shift) in enumerate(group.cosets):
+        for j, position in enumerate(group.positions):
+            moved = p_linear @ position.linear, p_linear @ position.shift + p_shift
+            for k, other in enumerate(group.positions):
+                if other.multiplicity != position.multiplicity or len(other.free) != len(position.free):
+                    continue
+                maps = group.maps_into(*moved, other)
+                if len(maps[0]):
+                    target[i, j], linear[i, j], shift[i, j] = k, maps[0][0], maps[1][0]
+                    break
+            else:
+                raise AssertionError(f"space group {group.number}: coset {i} loses position {position.letter}")
+    return target, linear, shift
+
+
+def write_coset_images() -> None:
+    """Coset images of every group as small integers, rows (coset, position), shifts in units of 1/24."""
+    tables = [coset_images(space_group(number)) for number in range(1, 231)]
+    ends = np.cumsum([target.size for target, _, _ in tables])
+    np.savez_compressed(
+        OUTPUT / "normaliser.npz",
+        start=np.concatenate([[0, 0], ends]),
+        target=np.concatenate([target.ravel() for target, _, _ in tables]).astype(np.uint8),
+        linear=np.rint(np.concatenate([linear.reshape(-1, 9) for _, linear, _ in tables])).astype(np.int8),
+        shift=np.rint(np.concatenate([shift.reshape(-1, 3) for _, _, shift in tables]) * UNIT).astype(np.int8),
+    )
+
+
 def main() -> None:
     from pymatgen.core import Element
 
@@ -151,9 +184,10 @@ def main() -> None:
         "mendeleev": [int(Element(s).mendeleev_no) for s in SYMBOLS],
         "groups": [group_entry(n) for n in range(1, 231)],
     }
-    OUTPUT.parent.mkdir(exist_ok=True)
-    with gzip.GzipFile(OUTPUT, "wb", mtime=0) as file:
+    OUTPUT.mkdir(exist_ok=True)
+    with gzip.GzipFile(OUTPUT / "symmetry.json.gz", "wb", mtime=0) as file:
         file.write(json.dumps(data, separators=(",", ":")).encode())
+    write_coset_images()
 
 
 if __name__ == "__main__":

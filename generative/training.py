@@ -9,7 +9,6 @@ epoch; the same command resumes it. One tenth of the reduced formulas (seeded) i
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import multiprocessing
 import os
@@ -58,19 +57,32 @@ class TrainingSettings:
 PROPERTY_COLUMNS = {"formation_energy_ev_atom": "formation_energy_per_atom"}
 
 
+MAGPIE_PROPERTIES = (
+    "MendeleevNumber",
+    "Column",
+    "Row",
+    "AtomicWeight",
+    "MeltingT",
+    "CovalentRadius",
+    "Electronegativity",
+    "NsValence",
+    "NpValence",
+    "NdValence",
+    "NfValence",
+    "GSvolume_pa",
+    "GSbandgap",
+)
+
+
 def element_features() -> Tensor:
     """Magpie elemental properties (Ward et al. 2016, through matminer), standardised, `[104, F]`; unknown is zero."""
     from matminer.utils.data import MagpieData
     from pymatgen.core import Element
 
-    names = (
-        "MendeleevNumber Column Row AtomicWeight MeltingT CovalentRadius Electronegativity "
-        "NsValence NpValence NdValence NfValence GSvolume_pa GSbandgap"
-    ).split()
     source = MagpieData(impute_nan=False)
-    table = np.full((len(SYMBOLS) + 1, len(names)), np.nan)
+    table = np.full((len(SYMBOLS) + 1, len(MAGPIE_PROPERTIES)), np.nan)
     for z, symbol in enumerate(SYMBOLS, start=1):
-        table[z] = [source.get_elemental_property(Element(symbol), name) for name in names]
+        table[z] = [source.get_elemental_property(Element(symbol), name) for name in MAGPIE_PROPERTIES]
     mean, std = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
     return torch.tensor(np.nan_to_num((table - mean) / std), dtype=torch.float32)
 
@@ -100,9 +112,7 @@ def batches(codes: Codes, size: int, rng: np.random.Generator) -> Iterator[NDArr
         yield parts[i]
 
 
-def loss_terms(
-    network: VaeNetwork, batch: Batch, labels: Tensor, noise: torch.Generator
-) -> dict[str, Tensor]:
+def loss_terms(network: VaeNetwork, batch: Batch, labels: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
     """Batch means: the reconstruction parts, `kl` (nats) and `properties` (squared error in standard deviations)."""
     mean, log_variance = network.encoder(batch)
     z = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=noise)
@@ -117,9 +127,7 @@ def loss_terms(
 class Trainer:
     """Holds what changes while training: network, optimiser, epoch."""
 
-    def __init__(
-        self, settings: TrainingSettings, codes: Codes, labels: NDArray[np.float64], out: Path
-    ) -> None:
+    def __init__(self, settings: TrainingSettings, codes: Codes, labels: NDArray[np.float64], out: Path) -> None:
         self.settings, self.codes, self.labels, self.out = settings, codes, labels, out
         torch.manual_seed(settings.seed)
         self.network = VaeNetwork(
@@ -167,12 +175,7 @@ class Trainer:
         self.network.train()
         for step, index in enumerate(parts):
             progress = (self.epoch + step / len(parts)) / settings.epochs
-            rate = (
-                settings.learning_rate
-                * min(1.0, progress * 50 + 0.02)
-                * 0.5
-                * (1 + math.cos(math.pi * progress))
-            )
+            rate = settings.learning_rate * min(1.0, progress * 50 + 0.02) * 0.5 * (1 + math.cos(math.pi * progress))
             for group in self.optimiser.param_groups:
                 group["lr"] = max(rate, settings.learning_rate * 0.01)
             batch = to_batch(codes.take(index), torch.device("cpu"))
@@ -189,9 +192,7 @@ class Trainer:
         self.seconds += time.perf_counter() - start
         left = self.seconds / self.epoch * (settings.epochs - self.epoch)
         figures = "  ".join(f"{name} {value:.3f}" for name, value in totals.items())
-        console.print(
-            f"epoch {self.epoch}/{settings.epochs}  {figures}  {self.seconds:.0f} s, {left:.0f} s left"
-        )
+        console.print(f"epoch {self.epoch}/{settings.epochs}  {figures}  {self.seconds:.0f} s, {left:.0f} s left")
         state = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -227,9 +228,7 @@ def prepare(
     data: Path, settings: TrainingSettings, cache: Path | None, workers: int
 ) -> tuple[Codes, Codes, NDArray[np.float64], NDArray[np.float64], pd.DataFrame]:
     """Training codes, held-out codes, the labels of each `[n, p]` (NaN where unknown), report of refused rows."""
-    table, codes, refused = codes_of_table(
-        data, symprec_ang=settings.symprec_ang, cache=cache, workers=workers
-    )
+    table, codes, refused = codes_of_table(data, symprec_ang=settings.symprec_ang, cache=cache, workers=workers)
     codes = codes.take(codes.n_atoms() <= settings.max_atoms)
     held = split_by_formula(table["formula"], settings.held_out, settings.seed)[codes.row]
     train = codes.take(~held)
@@ -241,9 +240,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument(
-        "--cache", type=Path, default=None, help="file of encoded crystals, written where absent"
-    )
+    parser.add_argument("--cache", type=Path, default=None, help="file of encoded crystals, written where absent")
     parser.add_argument("--threads", type=int, default=2)
     for name, value in asdict(TrainingSettings()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)

@@ -1,7 +1,7 @@
 """The bundled generator: a variational autoencoder over canonical Wyckoff sequences.
 
-Latents at the interface are whitened: over the training crystals they have zero mean and unit covariance, so the prior is
-N(0, I). Decoding is greedy, hence a function of z and the search space alone.
+Latents at the interface are whitened: over the training crystals they have zero mean and unit covariance, so the
+prior is N(0, I). Decoding is greedy, hence a function of z and the search space alone.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from pymatgen.core import Structure
 from safetensors.torch import load_file
 from torch import Tensor
 
+from campaigns.records import FailureCode
 from campaigns.spec import SearchSpace, Strict
+from generative.canonical import WyckoffCode
 from generative.datasets import MAX_ORBITS, stack
 from generative.decoding import decode_codes
 from generative.grammar import Grammar
 from generative.networks import VaeNetwork, to_batch
 from generative.protocols import DecodeFailure, EncodeFailure
-from generative.representations.wyckoff import FailureCode, WyckoffRepresentation
 from generative.representations.wyckoff import Params as WyckoffParams
+from generative.representations.wyckoff import WyckoffRepresentation
 
 
 class Params(Strict):
@@ -38,7 +40,7 @@ class Params(Strict):
 
 
 def build(params: Params, context: Any = None) -> WyckoffVae:
-    """`context` names the device (a torch.device); CPU where absent. Raises ValueError where the weights are missing."""
+    """`context` is a torch.device; CPU where absent. Raises ValueError where the weights are missing."""
     device = context if isinstance(context, torch.device) else torch.device("cpu")
     return WyckoffVae.load(bundled_weights() if params.weights == "bundled" else Path(params.weights), device)
 
@@ -63,9 +65,7 @@ class WyckoffVae:
         """Read `model.safetensors` and `settings.json`. Raises ValueError naming the folder where one is missing."""
         weights, settings = folder / "model.safetensors", folder / "settings.json"
         if not (weights.exists() and settings.exists()):
-            raise ValueError(
-                f"weights: {str(folder)!r} holds no model.safetensors with settings.json; use `bundled`"
-            )
+            raise ValueError(f"weights: {str(folder)!r} holds no model.safetensors with settings.json; use `bundled`")
         config = json.loads(settings.read_text())
         state = load_file(weights)
         network = VaeNetwork(
@@ -113,15 +113,16 @@ class WyckoffVae:
                 answers[i] = z
         return answers
 
-    def decode(
-        self, z: Tensor, *, within: SearchSpace | None = None, seed: int = 0
-    ) -> list[Structure | DecodeFailure]:
+    def decode(self, z: Tensor, *, within: SearchSpace | None = None, seed: int = 0) -> list[Structure | DecodeFailure]:
         """`z [n, d]` -> n crystals (primitive cells). Greedy, so `seed` has no effect."""
-        codes = decode_codes(self.network, self._raw(z).float().to(self.device), Grammar(within))
         return [
             code if isinstance(code, DecodeFailure) else self.representation.reconstruct([code])[0]
-            for code in codes
+            for code in self.codes(z, within=within)
         ]
+
+    def codes(self, z: Tensor, *, within: SearchSpace | None = None) -> list[WyckoffCode | DecodeFailure]:
+        """`z [n, d]` -> n codes, what `decode` builds its crystals from."""
+        return decode_codes(self.network, self._raw(z).float().to(self.device), Grammar(within))
 
     def log_prior(self, z: Tensor) -> Tensor:
         """Standard normal log density, `[n]` nats."""

@@ -1,14 +1,15 @@
 """Crystals as Wyckoff sequences: space group, orbits (letter, element, free coordinates), free lattice parameters.
 
-Encoding gives one canonical code per crystal (see `generative.canonical`); decoding a code always gives a crystal of the
-space group it names, or a higher one where coordinates happen to coincide with a more special position.
+Encoding gives one canonical code per crystal (see `generative.canonical`); decoding a code always gives a crystal of
+the space group it names, or a higher one where coordinates happen to coincide with a more special position.
 """
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import moyopy
@@ -26,12 +27,18 @@ from generative.symmetry import Array, space_group
 DEFAULT_SYMPREC_ANG = 0.1
 
 
+def _not_about_supercells(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Omitted ")
+
+
+# moyopy warns, for every supercell, that its orbits are those of the primitive cell: just what is wanted here
+logging.getLogger("moyo").addFilter(_not_about_supercells)
+
+
 class Params(Strict):
     """How symmetry is found."""
 
-    symprec_ang: float = Field(
-        DEFAULT_SYMPREC_ANG, gt=0, le=0.5, description="Symmetry tolerance (angstrom)."
-    )
+    symprec_ang: float = Field(DEFAULT_SYMPREC_ANG, gt=0, le=0.5, description="Symmetry tolerance (angstrom).")
     max_atoms: int = Field(200, ge=1, description="Largest primitive cell that is encoded.")
 
 
@@ -43,7 +50,7 @@ def build(params: Params, context: Any = None) -> WyckoffRepresentation:
 class WyckoffRepresentation:
     """`featurize` and `reconstruct` keep length and order."""
 
-    params: Params = Params()
+    params: Params = field(default_factory=Params)
 
     def featurize(self, xs: Sequence[Structure]) -> list[WyckoffCode | EncodeFailure]:
         return [self._encode(x) for x in xs]
@@ -52,27 +59,21 @@ class WyckoffRepresentation:
         return [crystal_of(code) for code in codes]
 
     def _encode(self, x: Structure) -> WyckoffCode | EncodeFailure:
-        if not x.is_ordered or any(
-            not isinstance(s, Element) and not hasattr(s, "element") for s in x.species
-        ):
+        if not len(x):
+            return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, "no atoms")
+        if not x.is_ordered or any(not isinstance(s, Element) and not hasattr(s, "element") for s in x.species):
             return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, "partial occupancies or dummy species")
         heaviest = max(site.specie.Z for site in x)
         if heaviest > len(SYMBOLS):
-            return EncodeFailure(
-                FailureCode.ENCODE_UNSUPPORTED, f"atomic number {heaviest} is beyond the table"
-            )
+            return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, f"atomic number {heaviest} is beyond the table")
         for symprec in (self.params.symprec_ang, self.params.symprec_ang / 10, self.params.symprec_ang / 100):
             code = _encode_at(x, symprec)
             if code is not None:
                 break
         else:
-            return EncodeFailure(
-                FailureCode.ENCODE_NO_SYMMETRY, "no tolerance gave a consistent set of orbits"
-            )
+            return EncodeFailure(FailureCode.ENCODE_NO_SYMMETRY, "no tolerance gave a consistent set of orbits")
         if code.n_atoms > self.params.max_atoms:
-            return EncodeFailure(
-                FailureCode.ENCODE_UNSUPPORTED, f"{code.n_atoms} atoms exceed {self.params.max_atoms}"
-            )
+            return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, f"{code.n_atoms} atoms exceed {self.params.max_atoms}")
         return code
 
 
@@ -117,9 +118,7 @@ def crystal_of(code: WyckoffCode) -> Structure | DecodeFailure:
         try:
             cell = lattice_matrix(code.lattice)
         except (ValueError, RuntimeWarning):
-            return DecodeFailure(
-                FailureCode.DECODE_INVALID, f"angles {code.lattice[3:].round(1)} close no cell"
-            )
+            return DecodeFailure(FailureCode.DECODE_INVALID, f"angles {code.lattice[3:].round(1)} close no cell")
     if not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1e-3:
         return DecodeFailure(FailureCode.DECODE_INVALID, f"angles {code.lattice[3:].round(1)} close no cell")
     sites, species = [], []
