@@ -31,18 +31,15 @@ def admit(
     references: ReferenceTable,
     seen: set[str],
     *,
-    most: int | None = None,
     allow_known: bool = False,
 ) -> tuple[list[Admitted], Counter[FailureCode]]:
-    """Those that pass every screen, in order (the first `most`), and how many failed by which code.
+    """Those that pass every screen, in order, and how many failed by which code.
 
     `seen` holds the fingerprints of the campaign's crystals; those admitted are added to it.
     """
     admitted: list[Admitted] = []
     failures: Counter[FailureCode] = Counter()
     for index, crystal in enumerate(decoded):
-        if most is not None and len(admitted) == most:
-            break
         if isinstance(crystal, DecodeFailure):
             failures[crystal.code] += 1
             continue

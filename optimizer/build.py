@@ -41,9 +41,7 @@ class Parts:
 
     @property
     def workers(self) -> int:
-        return self.spec.workers or max(
-            1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        )
+        return self.spec.workers or max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 
     def evaluator(self) -> Evaluator:
         return Evaluator(self.cascade, self.spec.oracles, self.oracle_context, self.workers)
@@ -68,12 +66,10 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
     """
     device = _device(spec.device)
     objective = CampaignObjective.from_spec(spec)
-    cascade = Cascade.build(spec.oracles, OracleContext(device=device.type, folder=str(folder)))
+    cascade = Cascade.build(spec.oracles, OracleContext(device=device.type, folder=str(folder)), spec.space)
     _check_properties(spec, cascade)
     if spec.refine != "off":
-        raise SpecError(
-            "refine", "refining the generator is not part of this version.", "Write `refine: off`."
-        )
+        raise SpecError("refine", "refining the generator is not part of this version.", "Write `refine: off`.")
     generator: Generator = build_kind("generator", spec.generator, device, "generator")
     if not Grammar(spec.space).group_mask().any():
         raise SpecError(
@@ -83,8 +79,7 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
         )
     context = StartContext(str(folder), objective.properties)
     starts = tuple(
-        (each.kind, build_kind("start", each, context, f"start.{index}"))
-        for index, each in enumerate(spec.start)
+        (each.kind, build_kind("start", each, context, f"start.{index}")) for index, each in enumerate(spec.start)
     )
     return Parts(
         spec=spec,
@@ -95,9 +90,7 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
         generator=generator,
         starts=starts,
         cascade=cascade,
-        surrogate=build_kind(
-            "surrogate", spec.surrogate, SurrogateContext(device, objective.outcomes), "surrogate"
-        ),
+        surrogate=build_kind("surrogate", spec.surrogate, SurrogateContext(device, objective.outcomes), "surrogate"),
         acquisition=build_kind("acquisition", spec.acquisition, None, "acquisition"),
     )
 

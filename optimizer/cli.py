@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from campaigns.errors import LatentoreError, UnknownChoiceError, UserError
+from campaigns.errors import CampaignInterrupted, LatentoreError, UnknownChoiceError, UserError
 
 if TYPE_CHECKING:
     from campaigns.spec import CampaignSpec
@@ -41,14 +41,15 @@ def main() -> None:
 
 
 @app.command()
-def check(campaign: Campaign) -> None:
-    """Build everything the campaign needs, and spend nothing."""
+def check(campaign: Campaign, runs_dir: RunsDir = Path("runs")) -> None:
+    """Build everything the campaign needs, show what it will do and cost, and spend nothing."""
     path, spec = _load(campaign)
-    from optimizer.build import (
-        build,
-    )  # after the file was read: a misspelt key is found without loading torch
+    # after the file was read: a misspelt key is found without loading torch
+    from optimizer.build import build
+    from optimizer.display import print_plan
+    from optimizer.plan import plan
 
-    build(spec, path.parent)
+    print_plan(plan(build(spec, path.parent), runs_dir / spec.name))
     print(f"{path}: ready to run.")
 
 
@@ -61,11 +62,36 @@ def run(
         bool, typer.Option("--take-over", help="Ignore the lock of a process that is gone for sure.")
     ] = False,
 ) -> None:
-    """Run a campaign, or go on with one that was started; Ctrl-C stops it after the candidate in hand."""
+    """Run a campaign, or go on with one that was started, and export its list.
+
+    Ctrl-C stops it after the candidates in hand, a second one at once; nothing measured is lost.
+    """
     path, spec = _load(campaign)
     from optimizer.loop import run_campaign
 
-    run_campaign(spec, folder=path.parent, run_folder=runs_dir / spec.name, quiet=quiet, take_over=take_over)
+    folder = runs_dir / spec.name
+    try:
+        run_campaign(spec, folder=path.parent, run_folder=folder, quiet=quiet, take_over=take_over)
+    except CampaignInterrupted:
+        _export(folder, quiet=quiet)
+        raise
+    _export(folder, quiet=quiet)
+
+
+def _export(folder: Path, *, quiet: bool) -> None:
+    """Write the list of what was found so far, and show it with what it cost."""
+    from campaigns.store import CampaignStore
+    from optimizer.display import print_cost, print_ranking
+    from optimizer.export import export_campaign
+    from optimizer.references import ReferenceTable
+    from optimizer.status import campaign_status
+
+    with CampaignStore.open(folder) as store:
+        report = export_campaign(store, novelty=ReferenceTable.load().novelty)
+        summary = campaign_status(store)
+    if not quiet:
+        print_ranking(json.loads((report.folder / "ranking.json").read_text("utf-8")), report.folder)
+        print_cost(summary)
 
 
 @app.command()
@@ -102,9 +128,7 @@ def export(run: Run, runs_dir: RunsDir = Path("runs"), as_json: Json = False) ->
 
 @app.command()
 def kinds(
-    role: Annotated[
-        str | None, typer.Argument(help="One role, like oracle; every role where absent.")
-    ] = None,
+    role: Annotated[str | None, typer.Argument(help="One role, like oracle; every role where absent.")] = None,
 ) -> None:
     """List the kinds a campaign file may name, with their parameters."""
     from campaigns.kinds import GROUPS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,15 @@ def located(path: str, folder: str) -> Path:
 def read_crystals(path: Path) -> Iterator[FileCrystal]:
     """Every crystal of a file or folder, unreadable ones as failures.
 
-    Raises ValueError where the format is none of those known, or a table has no `cif` column.
+    Raises ValueError where the file cannot be read, its format is none of those known, or a table has no `cif` column.
     """
+    try:
+        yield from _read(path)
+    except (OSError, EOFError) as error:
+        raise ValueError(f"path: {str(path)!r} cannot be read: {error}") from error
+
+
+def _read(path: Path) -> Iterator[FileCrystal]:
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix.lower() == ".cif")
         if not files:
@@ -62,19 +70,18 @@ def table_columns(path: Path) -> list[str]:
 def _read_table(path: Path) -> Iterator[FileCrystal]:
     table = pd.read_csv(path)
     if "cif" not in table.columns:
-        raise ValueError(
-            f"path: {path.name!r} has no column `cif` among {', '.join(map(str, table.columns))}"
-        )
+        raise ValueError(f"path: {path.name!r} has no column `cif` among {', '.join(map(str, table.columns))}")
     for i, row in enumerate(table.to_dict("records")):
         cif = row.pop("cif")
-        yield FileCrystal(
-            f"{path.name} row {i + 2}", _from_cif(str(cif)), {str(k): v for k, v in row.items()}
-        )
+        yield FileCrystal(f"{path.name} row {i + 2}", _from_cif(str(cif)), {str(k): v for k, v in row.items()})
 
 
 def _from_cif(text: str) -> Structure | DecodeFailure:
     try:
-        return Structure.from_str(text, fmt="cif")
+        with warnings.catch_warnings():
+            # pymatgen tells of rounded coordinates and odd occupancies; what it cannot read it raises
+            warnings.filterwarnings("ignore", category=UserWarning, module="pymatgen")
+            return Structure.from_str(text, fmt="cif")
     except Exception as error:  # pymatgen raises many kinds for a malformed CIF
         return DecodeFailure(FailureCode.DECODE_INVALID, f"unreadable CIF: {error}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,30 @@ from optimizer.doctor import Check
 MARKS = {"ok": Text("ok", "green"), "note": Text("note", "yellow"), "fault": Text("FAULT", "bold red")}
 
 
+WIDTH_OF_FILES = 240
+
+
 def console() -> Console:
-    """Plain text where the output is no terminal; nothing is read as markup unless asked to."""
-    return Console(markup=False, highlight=False, soft_wrap=False)
+    """As wide as the terminal, wide enough for any table elsewhere; nothing is read as markup unless asked to."""
+    width = None if sys.stdout.isatty() else WIDTH_OF_FILES
+    return Console(markup=False, highlight=False, soft_wrap=False, width=width)
+
+
+def print_plan(lines: Sequence[tuple[str, str]]) -> None:
+    """What `plan` returned."""
+    table = Table.grid(padding=(0, 2))
+    for what, words in lines:
+        table.add_row(what, words)
+    console().print(table)
+
+
+def print_cost(summary: dict[str, Any]) -> None:
+    """One line of what `campaign_status` returned: calls, minutes, seconds a call."""
+    budget = summary["budget"]
+    calls, minutes = budget["oracle_calls"], budget["hours"] * 60
+    each = f", {minutes * 60 / calls:.1f} s a call" if calls else ""
+    spent = f"{calls} of {budget['of']} calls of {budget['dearest_stage']}"
+    console().print(f"{summary['campaign']}: {summary['state']}; {spent} in {minutes:.1f} min{each}.")
 
 
 def print_status(summary: dict[str, Any]) -> None:
@@ -34,9 +56,7 @@ def print_status(summary: dict[str, Any]) -> None:
     calls = f"{budget['oracle_calls']} of {budget['of']} calls of {budget['dearest_stage']}"
     table.add_row("budget", f"{calls}, {budget['oracle_seconds']:.0f} s in oracles")
     for stage, spent in summary["stages"].items():
-        table.add_row(
-            "", f"{stage}: {spent['entered']} in, {spent['failed']} failed, {spent['seconds']:.0f} s"
-        )
+        table.add_row("", f"{stage}: {spent['entered']} in, {spent['failed']} failed, {spent['seconds']:.0f} s")
     failures = ", ".join(f"{code} {count}" for code, count in summary["failures"].items())
     table.add_row("failures", failures or "none")
     table.add_row("best feasible", _best(summary["best"]))
@@ -62,8 +82,11 @@ def print_ranking(document: dict[str, Any], folder: Path) -> None:
         group = f"{line['space_group']} ({line['space_group_number']})"
         flags = " ".join(line["flags"])
         table.add_row(str(line["rank"]), line["formula"], group, *values, feasible, flags, line["file"])
-    console().print(table)
-    left_out = f"{document['duplicates_left_out']} duplicates, {document['known_left_out']} known materials"
+    console().print(table if document["candidates"] else "Nothing to rank yet.")
+    left_out = (
+        f"{document['duplicates_left_out']} duplicates, {document['known_left_out']} known materials, "
+        f"{document['outside_left_out']} outside the search space"
+    )
     counts = f"{document['evaluated']} evaluated, {document['failed']} failed"
     console().print(f"{counts}; left out of the list: {left_out}. Files in {folder}")
 

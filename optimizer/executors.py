@@ -1,29 +1,36 @@
 """Where candidates are evaluated: in this process, or in worker processes of one thread each.
 
 Two threads make one relaxation of a small cell no faster than one does, so work is spread over processes. A worker
-builds the oracles once. One that dies (out of memory, a crashing calculator) is replaced; its candidate is tried once
-more and then ends as `Failed` with WORKER_DIED.
+builds the oracles once. When one dies (out of memory, a crashing calculator) the pool is replaced and what was in
+hand is tried once more, one at a time, so that only the crystal that kills its worker ends as WORKER_DIED. With one
+worker there is no process to lose: a crash ends the campaign, and running it again goes on.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from threading import Event
+from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for_process
+from threading import Event, Thread, current_thread, main_thread
+from types import TracebackType
 from typing import Any
 
 from pymatgen.core import Structure
 
 from campaigns.crystals import crystal_from_json, crystal_to_json
 from campaigns.records import Failed, FailureCode, StageOutcome
-from campaigns.spec import KindSpec
+from campaigns.spec import KindSpec, SearchSpace
 from optimizer.cascade import Cascade
 from optimizer.protocols import OracleContext
 
 Stages = tuple[StageOutcome, ...]
+Task = tuple[str, Structure, int]  # candidate id, crystal, seed
 _cascade: Cascade | None = None  # the worker's own, built by its initializer
 
 
@@ -39,13 +46,21 @@ class InProcess(Executor):
         return future
 
 
-def _start_worker(specs: tuple[KindSpec, ...], context: OracleContext) -> None:
+def _start_worker(specs: tuple[KindSpec, ...], context: OracleContext, space: SearchSpace) -> None:
     global _cascade
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides when to stop
+    Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    _cascade = Cascade.build(specs, context)
+    _cascade = Cascade.build(specs, context, space)
+
+
+def _end_with_parent() -> None:
+    """A pool's worker waits for work for ever, also when the driver was killed: nothing else would end it."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        wait_for_process([parent.sentinel])
+        os._exit(1)
 
 
 def _evaluate(crystal: str, seed: int) -> Stages:
@@ -53,46 +68,67 @@ def _evaluate(crystal: str, seed: int) -> Stages:
     return _cascade.evaluate(crystal_from_json(crystal), seed)
 
 
+@contextmanager
+def _children_ignore_interrupts() -> Iterator[None]:
+    """Processes started here are born ignoring Ctrl-C, which a terminal sends to all of them."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
 class Evaluator:
     """Evaluates crystals with at most `workers` in hand. Use as a context manager."""
 
-    def __init__(
-        self, cascade: Cascade, specs: tuple[KindSpec, ...], context: OracleContext, workers: int
-    ) -> None:
+    def __init__(self, cascade: Cascade, specs: tuple[KindSpec, ...], context: OracleContext, workers: int) -> None:
         self._cascade, self._specs, self._context, self.workers = cascade, specs, context, workers
         self._executor: Executor | None = None
+        self._foreign = frozenset(multiprocessing.active_children())
 
     def __enter__(self) -> Evaluator:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Orderly, or at once where an exception (a second Ctrl-C) left work in hand."""
+        if error is not None:
+            for child in frozenset(multiprocessing.active_children()) - self._foreign:
+                child.terminate()
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def evaluate(
-        self, tasks: Sequence[tuple[str, Structure, int]], stop: Event
-    ) -> Iterator[tuple[str, Stages]]:
+    def evaluate(self, tasks: Sequence[Task], stop: Event) -> Iterator[tuple[str, Stages]]:
         """`(id, crystal, seed)` -> `(id, stages)` as each finishes. After `stop` only what is in hand is finished."""
-        waiting, tries = list(reversed(tasks)), dict.fromkeys((task[0] for task in tasks), 0)
-        in_hand: dict[Future[Stages], tuple[str, Structure, int]] = {}
-        while in_hand or (waiting and not stop.is_set()):
-            while waiting and len(in_hand) < self.workers and not stop.is_set():
-                task = waiting.pop()
-                tries[task[0]] += 1
+        fresh, suspects = deque(tasks), deque[Task]()
+        tried: set[str] = set()  # in hand when a worker died
+        in_hand: dict[Future[Stages], Task] = {}
+        while in_hand or ((fresh or suspects) and not stop.is_set()):
+            alone = suspects or any(task[0] in tried for task in in_hand.values())
+            waiting, most = suspects or fresh, 1 if alone else self.workers
+            while waiting and len(in_hand) < most and not stop.is_set():
+                task = waiting.popleft()
                 in_hand[self._submit(task)] = task
             done, _ = wait(in_hand, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in done:
                 task = in_hand.pop(future)
                 try:
-                    yield task[0], future.result()
+                    stages = future.result()
                 except BrokenProcessPool:
                     self._executor = None
-                    if tries[task[0]] < 2:
-                        waiting.append(task)
-                    else:
+                    if task[0] not in tried:
+                        tried.add(task[0])
+                        suspects.append(task)
+                    elif not stop.is_set():  # whoever asked to stop may have ended the workers too
                         yield task[0], self._died()
+                else:
+                    yield task[0], stages
 
-    def _submit(self, task: tuple[str, Structure, int]) -> Future[Stages]:
+    def _submit(self, task: Task) -> Future[Stages]:
         _, crystal, seed = task
         if self.workers == 1:
             self._executor = self._executor or InProcess()
@@ -102,18 +138,18 @@ class Evaluator:
                 self.workers,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_start_worker,
-                initargs=(self._specs, self._context),
+                initargs=(self._specs, self._context, self._cascade.space),
             )
         try:
-            return self._executor.submit(_evaluate, crystal_to_json(crystal), seed)
+            with _children_ignore_interrupts():
+                return self._executor.submit(_evaluate, crystal_to_json(crystal), seed)
         except BrokenProcessPool as error:
             broken: Future[Stages] = Future()
             broken.set_exception(error)
             return broken
 
     def _died(self) -> Stages:
-        first = next(
-            (s for s in self._cascade.stages if s.name == self._cascade.dearest), self._cascade.stages[0]
-        )
+        """Charged to the dearest stage, as nobody can tell in which one it died."""
+        stage = next(each for each in self._cascade.stages if each.name == self._cascade.dearest)
         outcome = Failed(FailureCode.WORKER_DIED, "the worker process died twice on this crystal")
-        return (StageOutcome(first.name, first.oracle.version, outcome),)
+        return (StageOutcome(stage.name, stage.oracle.version, outcome),)

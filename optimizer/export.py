@@ -72,6 +72,7 @@ def _write(folder: Path, store: CampaignStore, ranking: Ranking) -> None:
         "failed": ranking.failed,
         "duplicates_left_out": ranking.duplicates,
         "known_left_out": ranking.known,
+        "outside_left_out": ranking.outside,
         "candidates": [
             {**row, "flags": list(entry.flags), "stages": _stages(entry)}
             for row, entry in zip(rows, ranking.entries, strict=True)

@@ -51,33 +51,36 @@ class Live:
         self.round = round
         self.progress.update(self.task, description=f"round {round}: {text}")
         if not self.terminal:
-            self.console.print(f"round {round}: {text}")
+            self._line(f"round {round}: {text}")
 
-    def known(self, formula: str, values: Values) -> None:
-        """A candidate measured before this process started."""
-        self.values.append((formula, values))
+    def known(self, candidate: Candidate, stages: tuple[StageOutcome, ...]) -> None:
+        """A candidate measured before this process started, or as it starts."""
+        failed = first_failure(stages)
+        formula = final_crystal(stages, candidate.crystal).composition.reduced_formula
+        self.values.append((formula, None if failed else last_values(stages)))
+        if failed:
+            self.failures[failed.code.value] += 1
 
     def outcome(self, candidate: Candidate, stages: tuple[StageOutcome, ...], spent: int) -> None:
         """One candidate is done; `spent` calls so far."""
         self.spent = spent
-        failed = first_failure(stages)
-        crystal = final_crystal(stages, candidate.crystal)
-        formula = crystal.composition.reduced_formula
-        self.values.append((formula, None if failed else last_values(stages)))
-        if failed:
-            self.failures[failed.code.value] += 1
+        self.known(candidate, stages)
         self.progress.update(self.task, completed=spent, note=self.best(), left=self.left())
         if not self.terminal:
-            self.console.print(
-                f"  {spent}/{self.calls}  {candidate.id} {formula}: {self._said(stages)}; {self.best()}; {self.left()}"
-            )
+            said = [self._said(stages), self.best(), self.left()]
+            formula = self.values[-1][0]
+            self._line(f"  {spent}/{self.calls}  {candidate.id} {formula}: {'; '.join(filter(None, said))}")
+
+    def _line(self, text: str) -> None:
+        """One line however long: what is no terminal has no width."""
+        self.console.print(text, soft_wrap=True)
 
     def _said(self, stages: tuple[StageOutcome, ...]) -> str:
         failed = first_failure(stages)
         if failed:
             return f"failed, {failed.code.value}"
         values = last_values(stages)
-        return ", ".join(f"{name} {values[name]:.4g}" for name in self.objective.properties)
+        return ", ".join(f"{name} {values[name]:.4g}" for name in self.objective.properties if name in values)
 
     def best(self) -> str:
         """The best feasible so far, and failures by code."""
@@ -87,9 +90,7 @@ class Live:
             text = "nothing feasible yet"
         else:
             best = values[index] or {}
-            text = f"best {self.values[index][0]} " + ", ".join(
-                f"{n} {best[n]:.4g}" for n, _ in self.objective.goals
-            )
+            text = f"best {self.values[index][0]} " + ", ".join(f"{n} {best[n]:.4g}" for n, _ in self.objective.goals)
         failures = ", ".join(f"{code} {n}" for code, n in self.failures.most_common(3))
         return f"{text}{'; failed: ' + failures if failures else ''}"
 

@@ -11,16 +11,17 @@ from threading import Event, current_thread, main_thread
 from types import FrameType
 
 from campaigns.errors import CampaignInterrupted, UserError
-from campaigns.records import first_failure, last_values
+from campaigns.records import Candidate
 from campaigns.spec import CampaignSpec
 from campaigns.store import LEDGER, CampaignStore
 from optimizer.build import Parts, build
 from optimizer.executors import Evaluator
 from optimizer.live import Live
 from optimizer.phases import phase_seed, propose_phase, start_phase
+from optimizer.status import CLOCK, failures_by_stage, hours_spent
 
 IDLE_ROUNDS = 3  # rounds in a row without a single call before a campaign gives up
-CLOCK = "clock"
+GO_ON = "everything measured is kept. Run the same command again to go on."
 
 
 def run_campaign(
@@ -29,22 +30,22 @@ def run_campaign(
     """Run `spec` in `run_folder`, or go on where it was left; returns the run folder.
 
     `folder` is the campaign file's. Raises UserError for what a person can mend, and CampaignInterrupted after
-    Ctrl-C, when the candidates in hand are finished and recorded.
+    Ctrl-C, when the candidates in hand are finished and recorded; a second Ctrl-C gives them up.
     """
     parts = build(spec, folder)
     if (run_folder / LEDGER).is_file():
         store = CampaignStore.open(run_folder)
     else:
-        store = CampaignStore.create(
-            run_folder, spec, provenance=parts.provenance, dearest_stage=parts.cascade.dearest
-        )
-    with store, store.lock(take_over=take_over):
-        store.adopt(spec)
-        _same_generator(store, parts)
-        with _stop_on_signal() as stop, parts.evaluator() as evaluator:
-            with Live(parts.objective, spec.budget.oracle_calls, store.spent().calls, quiet=quiet) as live:
-                _recall(store, live)
+        store = CampaignStore.create(run_folder, spec, provenance=parts.provenance, dearest_stage=parts.cascade.dearest)
+    try:
+        with store, store.lock(take_over=take_over):
+            store.adopt(spec)
+            _same_generator(store, parts)
+            live = Live(parts.objective, spec.budget.oracle_calls, store.spent().calls, quiet=quiet)
+            with _stop_on_signal() as stop, parts.evaluator() as evaluator, live:
                 _Campaign(parts, store, evaluator, live, stop).run()
+    except KeyboardInterrupt:
+        raise CampaignInterrupted(f"stopped at once; what was in hand is lost, {GO_ON}") from None
     return run_folder
 
 
@@ -60,11 +61,11 @@ def _same_generator(store: CampaignStore, parts: Parts) -> None:
 
 
 def _recall(store: CampaignStore, live: Live) -> None:
+    """Show what was measured before this session, or came with its values."""
     outcomes = store.outcomes()
     for candidate in store.candidates():
         if stages := outcomes.get(candidate.id):
-            values = None if first_failure(stages) else last_values(stages)
-            live.known(candidate.crystal.composition.reduced_formula, values)
+            live.known(candidate, stages)
 
 
 @contextmanager
@@ -79,7 +80,7 @@ def _stop_on_signal() -> Iterator[Event]:
         stop.set()
         signal.signal(number, previous[number])  # a second one does what it always does
 
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in previous:
         signal.signal(number, ask)
     try:
@@ -92,80 +93,95 @@ def _stop_on_signal() -> Iterator[Event]:
 class _Campaign:
     """One session of driving a campaign. Everything it must remember is in the store."""
 
-    def __init__(
-        self, parts: Parts, store: CampaignStore, evaluator: Evaluator, live: Live, stop: Event
-    ) -> None:
+    def __init__(self, parts: Parts, store: CampaignStore, evaluator: Evaluator, live: Live, stop: Event) -> None:
         self.parts, self.store, self.evaluator, self.live, self.stop = parts, store, evaluator, live, stop
-        self.started, self.out_of_time = time.monotonic(), False
-        self.hours_before = sum(event.data["hours"] for event in store.events() if event.kind == CLOCK)
+        self.since, self.hours_before = time.monotonic(), hours_spent(store)
 
     def run(self) -> None:
-        try:
-            self._rounds()
-        finally:
-            self.store.event(CLOCK, "session ended", hours=(time.monotonic() - self.started) / 3600)
-
-    def _rounds(self) -> None:
-        self.live.phase(0, "start")
-        start_phase(self.parts, self.store, lambda text: self.live.phase(0, text))
-        self._evaluate(0)
-        if self.out_of_time:
-            self.store.event("out_of_time", "the hours of the budget are spent")
-            return
+        """Rounds, those proposed before first: a round that was cut off is finished before anything else."""
         round, idle = 0, 0
-        while (left := self._calls_left()) > 0 and idle < IDLE_ROUNDS:
-            round += 1
-            q = min(self.parts.spec.batch_size, left)
-            propose_phase(self.parts, self.store, round, q, lambda text, at=round: self.live.phase(at, text))  # type: ignore[misc]
-            self._evaluate(round)
-            if self.out_of_time:
-                self.store.event("out_of_time", "the hours of the budget are spent")
-                return
-            idle = 0 if self._brought_calls(round) else idle + 1
+        try:
+            while idle < IDLE_ROUNDS and (self._proposed(round) or self._calls_left() > 0):
+                if self._out_of_time() or not self._round(round):
+                    self._say("out_of_time", round, "the hours of the budget are spent")
+                    return
+                self._tick()
+                idle = 0 if round == 0 or self._brought_calls(round) else idle + 1
+                round += 1
+        finally:
+            self._tick()
         if idle == IDLE_ROUNDS:
-            message = f"{IDLE_ROUNDS} rounds in a row brought nothing to evaluate"
-            self.store.event("starved", message)
-            self.live.phase(
-                round, f"{message}; the failures by code in `optimize status` say which screen took them"
-            )
+            message = f"gave up: {IDLE_ROUNDS} rounds in a row brought no call of {self.store.dearest_stage}"
+            self._say("starved", round - 1, f"{message}. {self._what_failed()}")
+
+    def _round(self, round: int) -> bool:
+        """Propose and evaluate; False where the hours ran out before all was evaluated."""
+        if round == 0:
+            start_phase(self.parts, self.store, lambda text: self.live.phase(0, text))
+            _recall(self.store, self.live)
+        else:
+            q = min(self.parts.spec.batch_size, self._calls_left())
+            propose_phase(self.parts, self.store, round, q, lambda text: self.live.phase(round, text))
+        return self._evaluate(round)
+
+    def _proposed(self, round: int) -> bool:
+        return self.store.phase_done(round, "start" if round == 0 else "propose")
+
+    def _calls_left(self) -> int:
+        return self.parts.spec.budget.oracle_calls - self.store.spent().calls
 
     def _brought_calls(self, round: int) -> bool:
         outcomes, dearest = self.store.outcomes(), self.store.dearest_stage
         return any(s.stage == dearest for c in self.store.candidates(round) for s in outcomes.get(c.id, ()))
 
-    def _calls_left(self) -> int:
-        return self.parts.spec.budget.oracle_calls - self.store.spent().calls
-
-    def _evaluate(self, round: int) -> None:
+    def _evaluate(self, round: int) -> bool:
         """Evaluate what the round proposed and has no outcome yet; each outcome is committed as it comes."""
         if self.store.phase_done(round, "evaluate"):
-            return
-        candidates = {c.id: c for c in self.store.candidates(round)}
-        waiting = [c for c in self.store.pending() if c.round == round]
-        self.live.phase(round, f"evaluating {len(waiting)} candidates")
-        tasks = [
-            (
-                c.id,
-                c.crystal,
-                phase_seed(self.parts.spec.seed, round, "evaluate", int(c.id.partition("-")[2])),
-            )
-            for c in waiting
-        ]
-        self._check_hours()
-        for name, stages in self.evaluator.evaluate(tasks, self.stop):
-            self.store.record(name, stages)
-            self.live.outcome(candidates[name], stages, self.store.spent().calls)
-            self._check_hours()
-        if self.out_of_time:
-            return
-        if self.stop.is_set():
-            raise CampaignInterrupted(
-                f"interrupted in round {round}; everything measured is kept. Run the same command again to go on."
-            )
+            return True
+        # more are waiting than calls are left only where the budget was lowered since they were proposed
+        while waiting := [c for c in self.store.pending() if c.round == round][: max(0, self._calls_left())]:
+            self.live.phase(round, f"evaluating {len(waiting)} candidates")
+            candidates = {c.id: c for c in waiting}
+            tasks = [(c.id, c.crystal, self._seed(c)) for c in waiting]
+            for name, stages in self.evaluator.evaluate(tasks, self.stop):
+                self.store.record(name, stages)
+                self.live.outcome(candidates[name], stages, self.store.spent().calls)
+                if self._out_of_time():
+                    self.stop.set()
+            if self.stop.is_set():
+                break
+        if self.stop.is_set() and not self._out_of_time():
+            raise CampaignInterrupted(f"interrupted in round {round}; {GO_ON}")
+        if any(c.round == round for c in self.store.pending()):
+            return not self._out_of_time()
         self.store.finish_phase(round, "evaluate")
+        return True
 
-    def _check_hours(self) -> None:
+    def _seed(self, candidate: Candidate) -> int:
+        number = int(candidate.id.partition("-")[2])
+        return phase_seed(self.parts.spec.seed, candidate.round, "evaluate", number)
+
+    def _say(self, kind: str, round: int, message: str) -> None:
+        self.store.event(kind, message)
+        self.live.phase(round, message)
+
+    def _what_failed(self) -> str:
+        failed = failures_by_stage(self.store)
+        return "; ".join(
+            f"{stage}: " + ", ".join(f"{code} {count}" for code, count in codes.items())
+            for stage, codes in failed.items()
+        )
+
+    # hours are noted after every round, so that a kill forgets one round's time at most
+
+    def _hours(self) -> float:
+        return (time.monotonic() - self.since) / 3600
+
+    def _tick(self) -> None:
+        hours, self.since = self._hours(), time.monotonic()
+        self.hours_before += hours
+        self.store.event(CLOCK, "time spent driving", hours=hours)
+
+    def _out_of_time(self) -> bool:
         limit = self.parts.spec.budget.hours
-        if limit is not None and self.hours_before + (time.monotonic() - self.started) / 3600 > limit:
-            self.out_of_time = True
-            self.stop.set()
+        return limit is not None and self.hours_before + self._hours() > limit

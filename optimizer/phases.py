@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from campaigns.errors import SpecError
 from campaigns.records import (
     Candidate,
     FailureCode,
@@ -23,7 +24,7 @@ from generative.protocols import DecodeFailure
 from generative.representations.wyckoff import fingerprint
 from optimizer.admission import Admitted, admit
 from optimizer.build import Parts
-from optimizer.objective import Values
+from optimizer.objective import CampaignObjective, Values
 from optimizer.protocols import ProposalContext, Start, StartCrystal
 from optimizer.trust_region import Observation, latent_pool, trust_region
 from surrogates.protocols import FittedSurrogate
@@ -48,13 +49,13 @@ def start_phase(parts: Parts, store: CampaignStore, report: Report) -> None:
     failures: Counter[str] = Counter()
     budget = parts.spec.budget.oracle_calls
     for place, (kind, start) in enumerate(parts.starts):
-        report(f"start from {kind}")
         charged = sum(each.values is None for _, each in found)
-        taken, refused = _admitted_start(
-            parts, start, seen, phase_seed(parts.spec.seed, 0, "start", place), budget - charged
-        )
+        given = _given(parts, start, place)
+        taken, refused = _admitted_start(parts, start, given, seen, budget - charged)
         failures.update({code.value: count for code, count in refused.items()})
         found += [(kind, each) for each in taken]
+        why = ", ".join(f"{code.value} {count}" for code, count in refused.most_common())
+        report(f"{kind} gave {len(taken)} crystals" + (f"; not taken: {why}" if why else ""))
     latents = _latents_of(parts, [each for _, each in found])
     version = parts.generator.version
     candidates = [
@@ -62,9 +63,7 @@ def start_phase(parts: Parts, store: CampaignStore, report: Report) -> None:
         for i, ((kind, each), z) in enumerate(zip(found, latents, strict=True))
     ]
     labels = {
-        c.id: dict(each.values)
-        for c, (_, each) in zip(candidates, found, strict=True)
-        if each.values is not None
+        c.id: dict(each.values) for c, (_, each) in zip(candidates, found, strict=True) if each.values is not None
     }
     store.finish_phase(0, "start", candidates=candidates, failures=failures, figures={"labels": labels})
     _record_labels(store)
@@ -72,7 +71,8 @@ def start_phase(parts: Parts, store: CampaignStore, report: Report) -> None:
 
 def _record_labels(store: CampaignStore) -> None:
     """Write the values that start crystals came with as outcomes of a stage of their own: no oracle was called."""
-    labels = next((r.figures["labels"] for r in store.rounds() if (r.round, r.phase) == (0, "start")), {})
+    start = [record for record in store.rounds() if (record.round, record.phase) == (0, "start")]
+    labels: Mapping[str, Mapping[str, float]] = start[0].figures["labels"]
     waiting = {c.id: c for c in store.pending()} if labels else {}
     for name, values in labels.items():
         if name in waiting:
@@ -80,23 +80,35 @@ def _record_labels(store: CampaignStore) -> None:
             store.record(name, [StageOutcome("given", "given", outcome)])
 
 
+def _given(parts: Parts, start: Start, place: int) -> Iterator[StartCrystal | DecodeFailure]:
+    """What a start gives. Its file may have changed since it was checked: that is for a person to mend."""
+    seed = phase_seed(parts.spec.seed, 0, "start", place)
+    try:
+        yield from start.crystals(parts.generator, parts.spec.space, seed=seed)
+    except ValueError as error:
+        raise SpecError(f"start.{place}", " ".join(str(error).split())) from error
+
+
 def _admitted_start(
-    parts: Parts, start: Start, seen: set[str], seed: int, budget: int
+    parts: Parts,
+    start: Start,
+    given: Iterator[StartCrystal | DecodeFailure],
+    seen: set[str],
+    budget: int,
 ) -> tuple[list[StartCrystal], Counter[FailureCode]]:
     """Crystals of one start that pass: labelled ones only need to be unique, the others the whole screen."""
     taken: list[StartCrystal] = []
     failures: Counter[FailureCode] = Counter()
-    for each in start.crystals(parts.generator, parts.spec.space, seed=seed):
+    for each in given:
         if isinstance(each, DecodeFailure):
             failures[each.code] += 1
-            continue
-        if each.values is not None:
+        elif each.values is not None:
             mark = fingerprint(each.crystal)
-            key = mark if isinstance(mark, str) else each.source
-            if key in seen:
+            if isinstance(mark, str) and mark in seen:
                 failures[FailureCode.DUPLICATE] += 1
-                continue
-            seen.add(key)
+            else:
+                seen.update([mark] if isinstance(mark, str) else [])
+                taken.append(each)
         else:
             if sum(t.values is None for t in taken) >= budget:
                 break
@@ -104,9 +116,7 @@ def _admitted_start(
                 [each.crystal], parts.spec.space, parts.references, seen, allow_known=start.allow_known
             )
             failures.update(refused)
-            if not passed:
-                continue
-        taken.append(each)
+            taken += [each] if passed else []
         if start.limit is not None and len(taken) >= start.limit:
             break
     return taken, failures
@@ -116,9 +126,7 @@ def _latents_of(parts: Parts, found: Sequence[StartCrystal]) -> list[tuple[float
     """The latent each was decoded from, else its encoding, else None."""
     unknown = [i for i, each in enumerate(found) if each.z is None]
     encoded = (
-        dict(zip(unknown, parts.generator.encode([found[i].crystal for i in unknown]), strict=True))
-        if unknown
-        else {}
+        dict(zip(unknown, parts.generator.encode([found[i].crystal for i in unknown]), strict=True)) if unknown else {}
     )
     latents: list[tuple[float, ...] | None] = []
     for i, each in enumerate(found):
@@ -127,16 +135,20 @@ def _latents_of(parts: Parts, found: Sequence[StartCrystal]) -> list[tuple[float
     return latents
 
 
-def history(store: CampaignStore) -> list[Observation]:
-    """Every evaluated candidate in the order of proposal; `values` is None where any stage failed."""
+def history(store: CampaignStore, objective: CampaignObjective) -> list[Observation]:
+    """Every evaluated candidate in the order of proposal, with what was measured before it failed, if it did."""
     outcomes = store.outcomes()
-    found = []
-    for candidate in store.candidates():
-        stages = outcomes.get(candidate.id)
-        if stages is not None:
-            values: Values = None if first_failure(stages) else last_values(stages)
-            found.append(Observation(candidate.round, candidate.z, values))
-    return found
+    return [
+        Observation(candidate.round, candidate.z, observed_values(outcomes[candidate.id], objective))
+        for candidate in store.candidates()
+        if candidate.id in outcomes
+    ]
+
+
+def observed_values(stages: Sequence[StageOutcome], objective: CampaignObjective) -> Values:
+    """What the surrogate may learn. A failed candidate keeps what it did give, as long as it looks incomplete."""
+    values = last_values(stages)
+    return None if first_failure(stages) and objective.complete(values) else values
 
 
 def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report: Report) -> int:
@@ -144,7 +156,7 @@ def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report
     if store.phase_done(round, "propose"):
         return len(store.candidates(round))
     seed = phase_seed(parts.spec.seed, round, "propose")
-    seen_so_far = history(store)
+    seen_so_far = history(store, parts.objective)
     located = [item for item in seen_so_far if item.z is not None]
     region = trust_region(seen_so_far, parts.objective, parts.generator.latent_dim)
     report(f"decoding {parts.spec.pool_size} latents (trust region {region.length:.2f})")
@@ -167,13 +179,9 @@ def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report
     if admitted and located:
         report(f"choosing {q} of {len(admitted)} admitted crystals")
         candidates = _choose(parts, located, admitted, pool, arms, round, q, seed, figures)
-    elif (
-        admitted
-    ):  # nothing measured has a latent: there is nothing to fit, the pool is prior samples in random order
+    elif admitted:  # nothing measured has a latent: there is nothing to fit, the pool is prior samples in random order
         figures["criterion"] = "prior samples: nothing measured yet has a latent"
-        candidates = [
-            _candidate(parts, round, i, a, pool, arms[a.index], {}) for i, a in enumerate(admitted[:q])
-        ]
+        candidates = [_candidate(parts, round, i, a, pool, arms[a.index], {}) for i, a in enumerate(admitted[:q])]
     store.finish_phase(
         round,
         "propose",
@@ -238,10 +246,7 @@ def _candidate(
 def _predictions(parts: Parts, fitted: FittedSurrogate, z: Tensor) -> list[dict[str, tuple[float, float]]]:
     """Posterior mean and standard deviation of every property at each row of `z`, in the property's unit."""
     with torch.no_grad():
-        posterior = fitted.model.posterior(z.to(parts.device))
+        posterior: Any = fitted.model.posterior(z.to(parts.device))
         mean, sd = posterior.mean.cpu(), posterior.variance.sqrt().cpu()
     names = parts.objective.properties
-    return [
-        {name: (float(m[j]), float(s[j])) for j, name in enumerate(names)}
-        for m, s in zip(mean, sd, strict=True)
-    ]
+    return [{name: (float(m[j]), float(s[j])) for j, name in enumerate(names)} for m, s in zip(mean, sd, strict=True)]

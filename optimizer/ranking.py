@@ -19,6 +19,7 @@ from campaigns.spec import Objective
 from campaigns.store import CampaignStore
 from optimizer.cif import SpaceGroup, as_read_back, space_group
 from optimizer.objective import CampaignObjective
+from optimizer.screening import screen
 
 if TYPE_CHECKING:
     from optimizer.references import Novelty
@@ -56,17 +57,20 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The list. `duplicates` and `known` count what was left out above the last rank."""
+    """The list. `duplicates`, `known` and `outside` (the search space) count what was left out above the last rank."""
 
     entries: tuple[Ranked, ...]
     evaluated: int
     failed: int
     duplicates: int
     known: int
+    outside: int
 
 
 def rank_candidates(store: CampaignStore, novelty: Callable[[Structure], Novelty]) -> Ranking:
-    """The best `export.top` candidates of a campaign: unique and, unless `export.known`, new.
+    """The best `export.top` candidates of a campaign: unique, inside its search space and, unless `export.known`, new.
+
+    What a cascade measured is inside; a start with given values may bring crystals from elsewhere.
 
     Two candidates are the same where pymatgen's StructureMatcher with its default tolerances matches the
     relaxed crystals; the one that ranks higher stays.
@@ -81,7 +85,7 @@ def rank_candidates(store: CampaignStore, novelty: Callable[[Structure], Novelty
     matcher = StructureMatcher()
     seen: dict[str, list[Structure]] = {}  # reduced formula -> crystals already met
     entries: list[Ranked] = []
-    duplicates = known = 0
+    duplicates = known = outside = 0
     for index in objective.ranking(values):
         if len(entries) == spec.export.top:
             break
@@ -92,6 +96,9 @@ def rank_candidates(store: CampaignStore, novelty: Callable[[Structure], Novelty
             duplicates += 1
             continue
         alike.append(crystal)
+        if screen(crystal, spec.space) is not None:
+            outside += 1
+            continue
         nearest = novelty(crystal)
         if not nearest.new and not spec.export.known:
             known += 1
@@ -116,7 +123,7 @@ def rank_candidates(store: CampaignStore, novelty: Callable[[Structure], Novelty
             )
         )
     failed = sum(entry is None for entry in values)
-    return Ranking(tuple(entries), len(evaluated), failed, duplicates, known)
+    return Ranking(tuple(entries), len(evaluated), failed, duplicates, known, outside)
 
 
 def _flags(stages: tuple[StageOutcome, ...], group: SpaceGroup) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from optimizer.objective import CampaignObjective
 
 LAST_EVENTS = 5
 CLOCK = "clock"
-"""Kind of the event that ends a session of driving; its data holds the hours the session took."""
+"""Kind of the events whose data hold the hours spent driving since the last of them."""
 
 
 def campaign_status(store: CampaignStore) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             "dearest_stage": store.dearest_stage,
             "oracle_calls": spent.calls,
             "of": spec.budget.oracle_calls,
-            "hours": round(sum(event.data["hours"] for event in events if event.kind == CLOCK), 3),
+            "hours": round(hours_spent(store), 5),
             "hours_limit": spec.budget.hours,
             "oracle_seconds": round(spent.seconds, 3),
         },
@@ -64,14 +64,29 @@ def _state(driven: bool, budget_spent: bool) -> str:
     return "budget spent" if budget_spent else "stopped; `optimize run` goes on"
 
 
+def hours_spent(store: CampaignStore) -> float:
+    """Hours of driving over all sessions; what a killed one spent on its last round is not known."""
+    return float(sum(event.data["hours"] for event in store.events() if event.kind == CLOCK))
+
+
+def failures_by_stage(store: CampaignStore) -> dict[str, dict[str, int]]:
+    """Stage -> failure code -> count, most frequent first; "before any oracle" holds what was screened out."""
+    counts: dict[str, Counter[str]] = {}
+    for phase in store.rounds():
+        counts.setdefault("before any oracle", Counter()).update(phase.failures)
+    for stages in store.outcomes().values():
+        for stage in stages:
+            if isinstance(stage.outcome, Failed):
+                counts.setdefault(stage.stage, Counter())[stage.outcome.code.value] += 1
+    return {stage: dict(codes.most_common()) for stage, codes in counts.items() if codes}
+
+
 def _failures(store: CampaignStore) -> dict[str, int]:
     """Failure code -> count, over proposals that were screened out and evaluations that failed."""
-    counts: Counter[str] = Counter()
-    for phase in store.rounds():
-        counts.update(phase.failures)
-    for stages in store.outcomes().values():
-        counts.update(stage.outcome.code.value for stage in stages if isinstance(stage.outcome, Failed))
-    return dict(counts.most_common())
+    total: Counter[str] = Counter()
+    for codes in failures_by_stage(store).values():
+        total.update(codes)
+    return dict(total.most_common())
 
 
 def _best(store: CampaignStore) -> dict[str, Any] | None:

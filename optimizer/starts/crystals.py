@@ -36,11 +36,7 @@ class CrystalsFromFile:
         order = np.random.default_rng(seed).permutation(len(found)) if self.limit else range(len(found))
         for i in order:
             crystal = found[i].crystal
-            yield (
-                crystal
-                if isinstance(crystal, DecodeFailure)
-                else StartCrystal(crystal, source=found[i].source)
-            )
+            yield (crystal if isinstance(crystal, DecodeFailure) else StartCrystal(crystal, source=found[i].source))
 
 
 def build(params: Params, context: StartContext) -> CrystalsFromFile:

@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from campaigns.errors import LedgerError
-from campaigns.records import FailureCode, first_failure, last_values
+from campaigns.records import FailureCode, final_crystal, first_failure, last_values
 from campaigns.spec import SearchSpace, Strict
 from campaigns.store import CampaignStore
 from generative.protocols import DecodeFailure, Generator
@@ -45,7 +45,8 @@ class OlderCampaign:
                 yield DecodeFailure(FailureCode.NOT_FOUND, f"{candidate.id}: not every property was measured")
             else:
                 wanted = {name: values[name] for name in self.properties}
-                yield StartCrystal(candidate.crystal, wanted, f"{self.path.name} {candidate.id}")
+                measured = final_crystal(stages, candidate.crystal)
+                yield StartCrystal(measured, wanted, f"{self.path.name} {candidate.id}")
 
 
 def build(params: Params, context: StartContext) -> OlderCampaign:

@@ -20,9 +20,7 @@ from optimizer.protocols import StartContext, StartCrystal
 class Params(Strict):
     """Which table."""
 
-    path: str = Field(
-        description="CSV with a `cif` column and one column per property, named as in the campaign."
-    )
+    path: str = Field(description="CSV with a `cif` column and one column per property, named as in the campaign.")
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,7 @@ class LabelledTable:
             if isinstance(found.crystal, DecodeFailure):
                 yield found.crystal
             elif not all(math.isfinite(value) for value in values.values()):
-                yield DecodeFailure(
-                    FailureCode.INVALID_VALUE, f"{found.source}: a property is empty or no number"
-                )
+                yield DecodeFailure(FailureCode.INVALID_VALUE, f"{found.source}: a property is empty or no number")
             else:
                 yield StartCrystal(found.crystal, values, found.source)
 
@@ -61,7 +57,5 @@ def build(params: Params, context: StartContext) -> LabelledTable:
         raise ValueError(f"path: {path.name!r} is no .csv or .csv.gz")
     columns = table_columns(path)
     if lacking := [name for name in ("cif", *context.properties) if name not in columns]:
-        raise ValueError(
-            f"path: {path.name!r} lacks the columns {', '.join(lacking)}; it has {', '.join(columns)}"
-        )
+        raise ValueError(f"path: {path.name!r} lacks the columns {', '.join(lacking)}; it has {', '.join(columns)}")
     return LabelledTable(path, context.properties)
