@@ -2,8 +2,8 @@
 
     python -m benchmarks.generator --weights generative/weights/wyckoff_vae --data mp_train.csv.gz
 
-`--data` is the table the weights were trained on: the split is made again from the settings beside the weights, and only
-its held-out part is used. `--cache` keeps the encoded table. The figures have the names they have in the model card.
+`--data` is the table the weights were trained on: the split is made again from the settings beside the weights, and
+only its held-out part is used. `--cache` keeps the encoded table. The figures are named as in the model card.
 """
 
 from __future__ import annotations

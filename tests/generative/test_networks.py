@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from generative.canonical import WyckoffCode
+from generative.datasets import stack
+from generative.networks import (
+    COORD_KAPPA,
+    N_BINS,
+    coordinate_loss,
+    coordinate_mode,
+    lattice_from_shape,
+    lattice_shape,
+    to_batch,
+)
+from generative.symmetry import space_group
+
+CELLS = {
+    "triclinic": (2, (4.1, 5.2, 6.3, 82, 75, 68)),
+    "monoclinic": (14, (5.1, 5.2, 5.3, 90, 99, 90)),
+    "C-centred": (12, (12.2, 3.0, 5.8, 90, 103, 90)),
+    "orthorhombic": (62, (5.4, 7.6, 5.3, 90, 90, 90)),
+    "A-centred": (38, (5.4, 7.6, 5.3, 90, 90, 90)),
+    "tetragonal": (141, (3.8, 3.8, 9.5, 90, 90, 90)),
+    "rhombohedral": (167, (4.8, 4.8, 13.0, 90, 90, 120)),
+    "hexagonal": (194, (3.2, 3.2, 5.2, 90, 90, 120)),
+    "cubic": (225, (5.6, 5.6, 5.6, 90, 90, 90)),
+}
+
+
+def _code(number: int, lattice: tuple[float, ...] = (5, 5, 5, 90, 90, 90)) -> WyckoffCode:
+    """One atom on each of the last two positions, at a quarter where they are free."""
+    group = space_group(number)
+    positions = np.array([len(group.positions) - 1, len(group.positions) - 1])
+    coords = np.zeros((2, 3))
+    for k, j in enumerate(positions):
+        coords[k, list(group.positions[j].free)] = 0.17 + 0.21 * k
+    return WyckoffCode(number, positions, np.array([8, 22]), coords, np.array(lattice, dtype=float))
+
+
+@pytest.mark.parametrize("system", CELLS)
+def test_lattice_numbers_invert(system):
+    number, lattice = CELLS[system]
+    code = _code(number, lattice)
+    shape = lattice_shape(stack([code]))[0]
+    np.testing.assert_allclose(lattice_from_shape(shape, number, code.n_atoms), lattice, rtol=1e-9)
+
+
+@pytest.mark.parametrize("system", CELLS)
+def test_lattice_numbers_a_system_lacks_are_ignored(system):
+    number, _ = CELLS[system]
+    noise = np.array([0.9, 0.1, -0.2, 0.05, 0.1, -0.05])
+    a, b, c, alpha, beta, gamma = lattice_from_shape(noise, number, 4)
+    kind = space_group(number).system
+    if kind not in ("triclinic", "monoclinic", "orthorhombic"):
+        assert a == pytest.approx(b)
+    if kind == "cubic":
+        assert a == pytest.approx(c)
+    if kind != "triclinic":
+        assert alpha == pytest.approx(90)
+        assert gamma == pytest.approx(120 if kind == "hexagonal" else 90)
+    if kind not in ("triclinic", "monoclinic"):
+        assert beta == pytest.approx(90)
+
+
+def _von_mises(x: float) -> torch.Tensor:
+    centres = torch.arange(N_BINS) / N_BINS
+    return COORD_KAPPA * torch.cos(2 * torch.pi * (x - centres)).expand(1, 3, N_BINS)
+
+
+@pytest.mark.parametrize("x", [0.0, 0.013, 0.5, 0.999])
+def test_coordinate_loss_is_zero_at_the_target_and_periodic(x):
+    target = torch.full((1, 3), x)
+    right = coordinate_loss(_von_mises(x), target)
+    assert right.abs().max() < 1e-4
+    assert torch.allclose(coordinate_loss(_von_mises(x), target + 1), right, atol=1e-4)
+    for wrong in (0.02, 0.1, -0.3):
+        assert (coordinate_loss(_von_mises(x + wrong), target) > right + 0.1).all()
+
+
+@pytest.mark.parametrize("x", [0.0, 0.004, 0.25, 0.613, 0.996])
+def test_coordinate_mode_finds_the_target_across_the_period(x):
+    found = coordinate_mode(_von_mises(x))
+    assert ((found >= 0) & (found < 1)).all()
+    gap = found - x
+    assert (gap - gap.round()).abs().max() < 5e-3
+
+
+def test_encoder_ignores_the_order_of_orbits(network):
+    code = _code(62)
+    turned = WyckoffCode(62, code.positions[::-1], code.elements[::-1], code.coords[::-1], code.lattice)
+    first, second = (network.encoder(to_batch(stack([c]), torch.device("cpu")))[0] for c in (code, turned))
+    assert torch.allclose(first, second, atol=1e-5)
+
+
+def test_encoder_ignores_padding(network):
+    short, long = _code(225), _code(62)
+    long = WyckoffCode(
+        62, *(np.repeat(v, 3, axis=0) for v in (long.positions, long.elements, long.coords)), long.lattice
+    )
+    alone = network.encoder(to_batch(stack([short]), torch.device("cpu")))[0]
+    beside = network.encoder(to_batch(stack([short, long]), torch.device("cpu")))[0][:1]
+    assert torch.allclose(alone, beside, atol=1e-5)
+
+
+def test_encoder_tells_coordinates_one_period_apart_as_equal(network):
+    code = _code(62)
+    moved = WyckoffCode(62, code.positions, code.elements, code.coords + 1.0, code.lattice)
+    first, second = (network.encoder(to_batch(stack([c]), torch.device("cpu")))[0] for c in (code, moved))
+    assert torch.allclose(first, second, atol=1e-4)
+
+
+def test_reconstruction_is_finite_and_positive(network):
+    batch = to_batch(stack([_code(number, cell) for number, cell in CELLS.values()]), torch.device("cpu"))
+    parts = network.reconstruction(torch.randn(len(CELLS), 6), batch)
+    assert set(parts) == {"space_group", "positions", "elements", "coords", "lattice"}
+    for name, part in parts.items():
+        assert part.shape == (len(CELLS),)
+        assert torch.isfinite(part).all(), name
+        assert (part >= -1e-5).all(), name
+
+
+def test_positions_a_group_lacks_are_never_likely(network):
+    numbers = torch.tensor([1, 225])
+    hidden = network.decoder.hidden(torch.randn(2, 6), numbers, torch.zeros(2, 0, 16))
+    logits = network.decoder.position_logits(hidden, numbers)[:, 0]
+    for row, number in enumerate((1, 225)):
+        size = len(space_group(number).positions)
+        assert torch.isfinite(logits[row, :size]).all()
+        assert (logits[row, size:-1] == -torch.inf).all()
+        assert torch.isfinite(logits[row, -1])
