@@ -25,7 +25,7 @@ def decode_codes(
     network.eval()
     found: list[WyckoffCode | DecodeFailure] = []
     groups = torch.as_tensor(grammar.group_mask(), device=z.device)
-    if not groups.any():
+    if not groups.any() or not len(z):
         return [DEAD_END] * len(z)
     for part in z.split(chunk):
         logits = network.decoder.space_group(part).masked_fill(~groups, -torch.inf)

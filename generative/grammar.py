@@ -1,11 +1,14 @@
 """What may be decoded next: symmetry and the search space as masks that look ahead, so that a crystal can be finished.
 
-A position is allowed only while some continuation still meets the atom count, the elements and the formula. The look
-ahead treats elements one by one, so with a formula a dead end remains possible; it is then a DecodeFailure.
+An orbit is allowed only while some continuation still meets the atom count, the elements and the formula within the
+limit on orbits. The look ahead is exact: a space group that is open at the start never leads to a dead end.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,38 +27,58 @@ UNBOUNDED_ATOMS = 60  # where no search space is given
 
 
 @cache
-def _available(number: int, used: int) -> tuple[tuple[int, bool], ...]:
-    """(atoms, repeatable) of each position still open; bit j of `used` marks a fixed position as taken."""
+def _open_positions(number: int, used: int) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
+    """(atoms, how many) of the fixed positions still open, and the atoms of those that may be repeated.
+
+    Bit j of `used` marks fixed position j as taken.
+    """
     group = space_group(number)
-    return tuple(
-        (int(m), bool(d))
-        for j, (m, d) in enumerate(zip(group.multiplicities, group.degrees, strict=True))
-        if d or not used >> j & 1
-    )
+    sizes = list(zip(group.multiplicities.tolist(), group.degrees.tolist(), strict=True))
+    fixed = Counter(atoms for j, (atoms, free) in enumerate(sizes) if not free and not used >> j & 1)
+    return tuple(sorted(fixed.items())), tuple(sorted({atoms for atoms, free in sizes if free}))
 
 
 @cache
-def reachable(number: int, used: int, limit: int) -> int:
-    """Bit n is set where n more atoms (0 to `limit`) can be placed exactly."""
+def reachable(number: int, used: int, limit: int) -> tuple[int, ...]:
+    """Entry k: bit n is set where exactly k more orbits can hold exactly n atoms (n up to `limit`, k to MAX_ORBITS)."""
+    fixed, repeatable = _open_positions(number, used)
     full = (1 << (limit + 1)) - 1
-    sums = 1
-    for atoms, repeatable in _available(number, used):
-        sums |= (sums << atoms) & full
-        while repeatable:
-            grown = sums | (sums << atoms) & full
-            if grown == sums:
-                break
-            sums = grown
-    return sums
+    sums = [1] + [0] * MAX_ORBITS
+    for atoms in (size for size, count in fixed for _ in range(count)):
+        for k in range(MAX_ORBITS, 0, -1):
+            sums[k] |= (sums[k - 1] << atoms) & full
+    for atoms in repeatable:
+        for k in range(1, MAX_ORBITS + 1):
+            sums[k] |= (sums[k - 1] << atoms) & full
+    return tuple(sums)
 
 
 @cache
-def fewest_atoms(number: int, used: int, orbits: int) -> int:
-    """The smallest number of atoms that `orbits` more orbits can hold."""
-    sizes: list[int] = []
-    for atoms, repeatable in _available(number, used):
-        sizes += [atoms] * (orbits if repeatable else 1)
-    return sum(sorted(sizes)[:orbits])
+def fewest_orbits(number: int, used: int, amounts: tuple[int, ...]) -> float:
+    """The smallest number of orbits that hold `amounts` atoms, one entry an element; infinite where none do."""
+    fixed, repeatable = _open_positions(number, used)
+    return _fewest(fixed, repeatable, amounts)
+
+
+@cache
+def _fewest(fixed: tuple[tuple[int, int], ...], repeatable: tuple[int, ...], amounts: tuple[int, ...]) -> float:
+    if not amounts:
+        return 0
+    best = math.inf
+    for taken in itertools.product(*(range(min(count, amounts[0] // atoms) + 1) for atoms, count in fixed)):
+        rest = amounts[0] - sum(n * atoms for n, (atoms, _) in zip(taken, fixed, strict=True))
+        mine = sum(taken) + _fewest_repeated(repeatable, rest)
+        if mine < best:
+            left = tuple((atoms, count - n) for n, (atoms, count) in zip(taken, fixed, strict=True))
+            best = min(best, mine + _fewest(left, repeatable, amounts[1:]))
+    return best
+
+
+@cache
+def _fewest_repeated(repeatable: tuple[int, ...], atoms: int) -> float:
+    if atoms <= 0:
+        return 0 if atoms == 0 else math.inf
+    return 1 + min((_fewest_repeated(repeatable, atoms - size) for size in repeatable), default=math.inf)
 
 
 @dataclass(frozen=True)
@@ -104,21 +127,20 @@ class Grammar:
         return mask
 
     def _finishable(self, partial: Partial, new_elements: int) -> bool:
-        """Can the atom count be met, and `new_elements` more orbits still be placed?"""
-        left = self.high - partial.atoms
-        if left < 0 or fewest_atoms(partial.number, partial.used, max(new_elements, 0)) > left:
+        """Can the atom count, and the formula, be met with at least `new_elements` more orbits?"""
+        orbits_left = MAX_ORBITS - partial.orbits
+        if partial.atoms > self.high or new_elements > orbits_left:
             return False
-        if partial.orbits + max(new_elements, 0) > MAX_ORBITS:
-            return False
-        sums = reachable(partial.number, partial.used, left)
         if self.formula is not None:
-            return any(self._fits_formula(partial, sums, k) for k in self.units)
-        return sums >> max(self.low - partial.atoms, 0) != 0
+            return any(self._fits_formula(partial, units, orbits_left) for units in self.units)
+        sums = reachable(partial.number, partial.used, self.high)
+        window = ((1 << (self.high - partial.atoms + 1)) - 1) >> (low := max(self.low - partial.atoms, 0)) << low
+        return any(sums[k] & window for k in range(new_elements, orbits_left + 1))
 
-    def _fits_formula(self, partial: Partial, sums: int, units: int) -> bool:
+    def _fits_formula(self, partial: Partial, units: int, orbits_left: int) -> bool:
         assert self.formula is not None
         missing = [units * n - partial.counts.get(z, 0) for z, n in self.formula.items()]
-        return all(n >= 0 and sums >> n & 1 for n in missing)
+        return min(missing) >= 0 and fewest_orbits(partial.number, partial.used, tuple(missing)) <= orbits_left
 
     def _new_needed(self, partial: Partial) -> int:
         """How many more orbits must bring an element that is not there yet."""
@@ -129,10 +151,12 @@ class Grammar:
         mask = np.zeros(MAX_POSITIONS + 1, dtype=bool)
         mask[STOP] = self._complete(partial)
         if partial.orbits < MAX_ORBITS:
-            group = space_group(partial.number)
-            for j in range(len(group.positions)):
-                if group.degrees[j] or not partial.used >> j & 1:
-                    mask[j] = bool(self.element_mask(partial, j).any())
+            group, alike = space_group(partial.number), dict[tuple[int, int], bool]()
+            for j, kind in enumerate(zip(group.multiplicities.tolist(), group.degrees.tolist(), strict=True)):
+                if kind[1] or not partial.used >> j & 1:
+                    if kind not in alike:  # positions of one size and freedom leave the same ways to go on
+                        alike[kind] = bool(self.element_mask(partial, j).any())
+                    mask[j] = alike[kind]
         return mask
 
     def _complete(self, partial: Partial) -> bool:
@@ -150,22 +174,14 @@ class Grammar:
             for z in self.formula:
                 mask[z] = self._finishable(partial.with_orbit(position, z), 0)
             return mask
-        needed = self._new_needed(partial)
         absent = self.required - partial.counts.keys()
         room = self.most - len(present)
-        if room > 0:  # bring a new element
-            brings_required = self._finishable(partial.with_orbit(position, -1), needed - 1)
-            if brings_required:
-                mask |= self.allowed
-            if len(absent) >= min(room, needed) and absent:
-                only = np.zeros_like(mask)
-                if brings_required:
-                    only[list(absent)] = True
-                if len(absent) >= room or not self._finishable(partial.with_orbit(position, -1), len(absent)):
-                    mask = only
-            mask[present] = False
-        if present and self._finishable(partial.with_orbit(position, present[0]), needed):
-            mask[present] = True
+        after = partial.with_orbit(position, 0)  # which element it is changes nothing below
+        needed = self.fewest - len(present)
+        if room > len(absent) and self._finishable(after, max(len(absent), needed - 1, 0)):
+            mask |= self.allowed
+        mask[present] = bool(present) and self._finishable(after, max(len(absent), needed, 0))
+        mask[list(absent)] = room > 0 and self._finishable(after, max(len(absent) - 1, needed - 1, 0))
         return mask
 
 
