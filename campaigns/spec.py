@@ -297,6 +297,9 @@ class CampaignSpec(Strict):
         default_factory=dict, description="Properties a feasible crystal keeps within `{min: , max: }`."
     )
     surrogate: KindSpec = Field(KindSpec(kind="exact_gp"), description="Latents to a posterior.")
+    descriptors: bool = Field(
+        True, description="Give the surrogate composition and volume of the decoded crystal beside its latent."
+    )
     acquisition: KindSpec = Field(KindSpec(kind="log_nei"), description="Posterior to the next batch.")
     batch_size: int = Field(8, ge=1, le=1024, description="Candidates proposed per round.")
     pool_size: int = Field(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pymatgen.core import Structure
 from torch import Tensor
 
 from campaigns.errors import SpecError
@@ -24,6 +25,7 @@ from generative.protocols import DecodeFailure
 from generative.representations.wyckoff import fingerprint
 from optimizer.admission import Admitted, admit
 from optimizer.build import Parts
+from optimizer.descriptors import descriptors
 from optimizer.objective import CampaignObjective, Values
 from optimizer.protocols import ProposalContext, Start, StartCrystal
 from optimizer.trust_region import Observation, latent_pool, trust_region
@@ -157,7 +159,6 @@ def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report
         return len(store.candidates(round))
     seed = phase_seed(parts.spec.seed, round, "propose")
     seen_so_far = history(store, parts.objective)
-    located = [item for item in seen_so_far if item.z is not None]
     region = trust_region(seen_so_far, parts.objective, parts.generator.latent_dim)
     report(f"decoding {parts.spec.pool_size} latents (trust region {region.length:.2f})")
     pool, arms = latent_pool(region, parts.spec.pool_size, parts.generator.latent_dim, seed)
@@ -176,9 +177,9 @@ def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report
         },
     }
     candidates: list[Candidate] = []
-    if admitted and located:
+    if admitted and any(item.z is not None for item in seen_so_far):
         report(f"choosing {q} of {len(admitted)} admitted crystals")
-        candidates = _choose(parts, located, admitted, pool, arms, round, q, seed, figures)
+        candidates = _choose(parts, store, admitted, pool, arms, round, q, seed, figures)
     elif admitted:  # nothing measured has a latent: there is nothing to fit, the pool is prior samples in random order
         figures["criterion"] = "prior samples: nothing measured yet has a latent"
         candidates = [_candidate(parts, round, i, a, pool, arms[a.index], {}) for i, a in enumerate(admitted[:q])]
@@ -196,9 +197,22 @@ def _marks(store: CampaignStore) -> set[str]:
     return {mark for c in store.candidates() if isinstance(mark := fingerprint(c.crystal), str)}
 
 
+def surrogate_inputs(parts: Parts, z: Tensor, crystals: Sequence[Structure]) -> Tensor:
+    """What the surrogate sees of n crystals: the latents `z [n, d]`, then, unless the campaign leaves them out, the
+    crystals' descriptors and the generator's own predictions. `[n, d + p]` float64.
+
+    Distances in z alone say little while there are tens of observations in 64 dimensions; composition and volume
+    carry the main trend of most properties, and the latents what they leave over.
+    """
+    if not parts.spec.descriptors:
+        return z
+    predicted = [values[:, None] for _, values in sorted(parts.generator.predict(z).items())]
+    return torch.cat([z, descriptors(crystals), *predicted], dim=1)
+
+
 def _choose(
     parts: Parts,
-    located: Sequence[Observation],
+    store: CampaignStore,
     admitted: Sequence[Admitted],
     pool: Tensor,
     arms: Sequence[str],
@@ -207,20 +221,24 @@ def _choose(
     seed: int,
     figures: dict[str, Any],
 ) -> list[Candidate]:
+    """Fit the surrogate to everything evaluated that has a latent, and let the acquisition choose q admitted ones."""
+    outcomes = store.outcomes()
+    known = [c for c in store.candidates() if c.id in outcomes and c.z is not None]
+    y, observed = parts.objective.table([observed_values(outcomes[c.id], parts.objective) for c in known])
+    latents = torch.tensor([c.z for c in known], dtype=torch.float64)
+    seen = surrogate_inputs(parts, latents, [c.crystal for c in known])
+    offered = surrogate_inputs(parts, pool[[a.index for a in admitted]], [a.crystal for a in admitted])
     device = parts.device
-    z = torch.tensor([item.z for item in located], dtype=torch.float64)
-    y, observed = parts.objective.table([item.values for item in located])
-    fitted = parts.surrogate.fit(z.to(device), y.to(device), observed=observed.to(device))
-    choice = pool[[a.index for a in admitted]]
+    fitted = parts.surrogate.fit(seen.to(device), y.to(device), observed=observed.to(device))
     context = ProposalContext(
-        pool=choice,
-        observed_z=z,
-        pending=torch.empty(0, z.shape[1], dtype=torch.float64),
+        pool=offered,
+        observed_z=seen,
+        pending=torch.empty(0, seen.shape[1], dtype=torch.float64),
         device=device,
         space=parts.spec.space,
     )
     chosen = parts.acquisition.propose(fitted, parts.objective, context, q=q, seed=seed).tolist()
-    predicted = _predictions(parts, fitted, choice[chosen])
+    predicted = _predictions(parts, fitted, offered[chosen])
     figures["surrogate"] = dict(fitted.report.outcomes)
     figures["chosen_arms"] = dict(Counter(arms[admitted[i].index] for i in chosen))
     return [
