@@ -39,6 +39,7 @@ def write_bundle(
     *,
     data: str,
     seconds: float,
+    samples: int = 1000,
 ) -> None:
     """Weights, settings and card into `out`; the figures are measured on the reloaded files."""
     state = {name: t.contiguous() for name, t in network.state_dict().items() if not name.startswith("decoder.sites.")}
@@ -56,7 +57,7 @@ def write_bundle(
         "epochs": settings.epochs,
         "training_seconds": round(seconds),
         **held_out_figures(generator, held, held_labels),
-        "prior_samples": asdict(prior_samples(generator, 1000, 0)),
+        "prior_samples": asdict(prior_samples(generator, samples, 0)),
         "licence": LICENCE,
         "attribution": ATTRIBUTION,
     }
