@@ -18,6 +18,7 @@ from campaigns.records import Candidate, Measured, StageOutcome, final_crystal, 
 from campaigns.spec import Objective
 from campaigns.store import CampaignStore
 from optimizer.cif import SpaceGroup, as_read_back, space_group
+from optimizer.known_formulas import known_formulas
 from optimizer.objective import CampaignObjective
 from optimizer.screening import screen
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from optimizer.references import Novelty
 
 AMBIGUOUS = "space_group_ambiguous"
+FORMULA_KNOWN = "formula_known"  # a material of this formula is known, its structure is not to hand
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def rank_candidates(store: CampaignStore, novelty: Callable[[Structure], Novelty
                 feasible=objective.feasible(measured),
                 space_group=group,
                 novelty=nearest,
-                flags=_flags(stages, group),
+                flags=_flags(stages, crystal, group),
                 why=_why(objective, measured, standing),
             )
         )
@@ -126,10 +128,14 @@ def rank_candidates(store: CampaignStore, novelty: Callable[[Structure], Novelty
     return Ranking(tuple(entries), len(evaluated), failed, duplicates, known, outside)
 
 
-def _flags(stages: tuple[StageOutcome, ...], group: SpaceGroup) -> tuple[str, ...]:
-    """Every flag of every stage once, in the order they came."""
+def _flags(stages: tuple[StageOutcome, ...], crystal: Structure, group: SpaceGroup) -> tuple[str, ...]:
+    """Every flag of every stage once, in the order they came, then those of the crystal as it is listed."""
     flags = [flag for stage in stages if isinstance(stage.outcome, Measured) for flag in stage.outcome.flags]
-    return tuple(dict.fromkeys([*flags, *([AMBIGUOUS] if group.ambiguous else [])]))
+    if crystal.composition.reduced_formula in known_formulas():
+        flags.append(FORMULA_KNOWN)
+    if group.ambiguous:
+        flags.append(AMBIGUOUS)
+    return tuple(dict.fromkeys(flags))
 
 
 def _why(objective: CampaignObjective, values: Mapping[str, float], standing: str) -> str:

@@ -130,7 +130,7 @@ def test_csv_has_every_column_a_person_needs(make_store):
     assert (line["known"], line["nearest_known"]) == ("new", "mp-22862 NaCl (225)")
     assert (line["round"], line["arm"], line["generator_version"]) == (1, "log_nei", "v1")
     assert line["oracle_seconds"] == 3.5
-    assert line["flags"] == "hull_sparse"
+    assert line["flags"] == "hull_sparse formula_known"
     document = json.loads((report.folder / "ranking.json").read_text())
     assert document["candidates"][0]["stages"][0]["details"] == {"phases": 2}
     assert document["provenance"] == {"v": "1"}
