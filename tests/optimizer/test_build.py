@@ -1,0 +1,80 @@
+"""What is refused before anything is spent."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from campaigns.errors import SpecError
+from campaigns.spec import parse_spec
+from optimizer.build import build
+from optimizer.plan import known_inside, plan
+from optimizer.references import ReferenceTable
+
+EMT = {"kind": "relax", "calculator": "ase.calculators.emt:EMT"}
+GOOD = {
+    "name": "good",
+    "workers": 2,
+    "device": "cpu",
+    "space": {"elements": {"include": ["Cu", "Au", "O"], "require": ["O"]}, "n_elements": [2, 3], "n_atoms": [2, 8]},
+    "oracles": [EMT, "density"],
+    "objectives": {"density_g_cm3": "maximize"},
+    "constraints": {"energy_ev_atom": {"max": 0.0}},
+    "budget": {"oracle_calls": 60},
+}
+
+
+def changed(**changes):
+    return parse_spec(copy.deepcopy(GOOD) | changes)
+
+
+def test_a_good_campaign_is_built_and_can_be_told(tmp_path):
+    parts = build(changed(), tmp_path)
+    assert [stage.name for stage in parts.cascade.stages] == ["relax", "density"]
+    assert parts.objective.properties == ("density_g_cm3", "energy_ev_atom")
+    assert {"torch", "chgnet", "generator", "reference_table"} <= set(parts.provenance)
+    lines = dict(plan(parts, tmp_path / "runs" / "good"))
+    assert lines["search space"].startswith("3 elements, O required; 2 to 3 of them in a crystal; 2 to 8 atoms")
+    assert lines["oracles"].startswith("relax (")
+    assert ", budgeted) -> density (" in lines["oracles"]
+    assert lines["goal"] == "maximize density_g_cm3, where energy_ev_atom <= 0"
+    assert lines["budget"] == "60 calls of relax in batches of 8"
+    minutes = 60 * parts.cascade.nominal_seconds / 2 / 60
+    assert lines["time"].startswith(f"about {minutes:.0f} min")
+    assert parts.generator.version in lines["generator"]
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"oracles": ["nowhere"]}, r"^oracles\.0\.kind: unknown 'nowhere'"),
+        ({"oracles": [EMT], "objectives": {"density_g_cm3": "maximize"}}, r"^objectives\.density_g_cm3: unknown"),
+        ({"constraints": {"band_gap_ev": {"min": 1}}}, r"^constraints\.band_gap_ev: unknown .*Add the oracle"),
+        ({"generator": {"kind": "wyckoff_vae", "weights": "/nowhere"}}, r"^generator: weights"),
+        ({"start": ["generator_samples", {"kind": "table", "path": "no.csv"}]}, r"^start\.1: path: .* does not exist"),
+        ({"acquisition": {"kind": "log_nei", "no_key": 1}}, r"^acquisition\.no_key: unknown key"),
+        ({"surrogate": "nowhere"}, r"^surrogate\.kind: unknown"),
+        ({"refine": {"every": 2}}, r"^refine: "),
+        ({"space": {"space_groups": [227], "n_atoms": [1, 1]}}, r"^space: no allowed space group"),
+    ],
+)
+def test_what_cannot_finish_is_refused_by_its_path(tmp_path, changes, said):
+    with pytest.raises(SpecError, match=said):
+        build(changed(**changes), tmp_path)
+
+
+def test_a_gpu_that_is_not_there_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SpecError, match=r"^device: 'cuda'"):
+        build(changed(device="cuda"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("space", "inside"), [({"formula": "LaBi"}, 1), ({"formula": "LaBi", "space_groups": [221]}, 0), ({}, 17284)]
+)
+def test_known_materials_in_a_space_are_counted(space, inside):
+    everything = {"elements": {"exclude": []}, "n_atoms": [1, 200], "n_elements": [1, 20]}
+    spec = changed(space=everything | space, constraints={})
+    assert known_inside(spec.space, ReferenceTable.load()) == inside

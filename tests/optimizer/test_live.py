@@ -1,0 +1,62 @@
+"""What stands on the screen."""
+
+from __future__ import annotations
+
+import pytest
+from pymatgen.core import Structure
+
+from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
+from campaigns.spec import Objective
+from optimizer.live import Live
+from optimizer.objective import CampaignObjective
+
+CRYSTAL = Structure([[3, 0, 0], [0, 3, 0], [0, 0, 3]], ["W"], [[0, 0, 0]])
+OBJECTIVE = CampaignObjective((("density_g_cm3", Objective(goal="maximize")),))
+
+
+def candidate(number):
+    return Candidate(f"001-{number:04d}", 1, "a_rather_long_name_for_an_arm", CRYSTAL, None, "g")
+
+
+def measured(value):
+    return (StageOutcome("density", "1", Measured({"density_g_cm3": value}, CRYSTAL)),)
+
+
+FAILED = (StageOutcome("density", "1", Failed(FailureCode.ORACLE_ERROR, "")),)
+
+
+def test_one_line_per_candidate_however_long(capsys):
+    with Live(OBJECTIVE, 5, 0, quiet=False) as live:
+        live.phase(1, "evaluating")
+        live.outcome(candidate(0), measured(11.0), 1)
+        live.outcome(candidate(1), FAILED, 2)
+        live.outcome(candidate(2), measured(9.0), 3)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "round 1: evaluating"
+    assert lines[1].startswith("  1/5  001-0000 W: density_g_cm3 11; best W density_g_cm3 11; about")
+    assert "failed, oracle_error; best W density_g_cm3 11; failed: oracle_error 1; about" in lines[2]
+    assert "density_g_cm3 9; best W density_g_cm3 11; failed: oracle_error 1" in lines[3]
+    assert len(lines) == 4
+
+
+def test_what_an_earlier_session_found_counts(capsys):
+    with Live(OBJECTIVE, 5, 2, quiet=False) as live:
+        live.known(candidate(0), measured(11.0))
+        live.known(candidate(1), FAILED)
+        assert live.best() == "best W density_g_cm3 11; failed: oracle_error 1"
+        assert live.left() == ""  # nothing done in this session tells how fast it is
+        live.outcome(candidate(2), measured(9.0), 3)
+    assert "3/5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_quiet_is_quiet(capsys, monkeypatch, terminal):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    with Live(OBJECTIVE, 5, 0, quiet=True) as live:
+        live.phase(0, "start")
+        live.outcome(candidate(0), measured(1.0), 1)
+    assert capsys.readouterr().out == ""
+
+
+def test_nothing_feasible_is_said():
+    assert Live(OBJECTIVE, 5, 0, quiet=True).best() == "nothing feasible yet"

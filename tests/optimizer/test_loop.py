@@ -1,0 +1,67 @@
+"""Driving a campaign from Python. What a person meets on the command line is tested in tests/integration."""
+
+from __future__ import annotations
+
+import signal
+from threading import Thread
+
+import pytest
+
+from campaigns.errors import LedgerError, UserError
+from campaigns.spec import parse_spec
+from campaigns.store import CampaignStore
+from optimizer.loop import run_campaign
+from optimizer.status import failures_by_stage, hours_spent
+
+SPEC = {
+    "name": "loop",
+    "device": "cpu",
+    "workers": 1,
+    "space": {"n_elements": 2, "n_atoms": [2, 4]},
+    "start": [{"kind": "generator_samples", "n": 2}],
+    "oracles": ["density"],
+    "objectives": {"density_g_cm3": "maximize"},
+    "pool_size": 16,
+    "batch_size": 2,
+    "budget": {"oracle_calls": 3},
+}
+
+
+def run(folder, **changes):
+    return run_campaign(parse_spec(SPEC | changes), folder=folder, run_folder=folder / "run", quiet=True)
+
+
+def test_the_budget_is_spent_to_the_call_and_the_time_is_noted(tmp_path):
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with CampaignStore.open(run(tmp_path)) as store:
+        assert store.spent().calls == 3  # 2 of the start, then a batch cut to the one call left
+        assert [len(store.candidates(n)) for n in (0, 1, 2)] == [2, 1, 0]
+        assert store.pending() == []
+        phases = [(r.round, r.phase) for r in store.rounds()]
+        assert phases == [(0, "start"), (0, "evaluate"), (1, "propose"), (1, "evaluate")]
+        assert 0 < hours_spent(store) < 0.1
+        assert store.driver is None
+        assert all(stage != "density" for stage in failures_by_stage(store))
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+
+
+def test_it_runs_beside_the_main_thread(tmp_path):
+    thread = Thread(target=run, args=(tmp_path,))
+    thread.start()
+    thread.join()
+    with CampaignStore.open(tmp_path / "run") as store:
+        assert store.spent().calls == 3
+
+
+def test_another_generator_is_refused(tmp_path):
+    """Its latents would mean something else."""
+    with CampaignStore.create(tmp_path / "run", parse_spec(SPEC), provenance={}) as store:
+        store.add_generator("wyckoff_vae-of-old", None, {}, accepted=True)
+    with pytest.raises(UserError, match=r"wyckoff_vae-of-old.*start: \{kind: ledger"):
+        run(tmp_path)
+
+
+def test_another_campaign_in_the_folder_is_refused(tmp_path):
+    run(tmp_path)
+    with pytest.raises(LedgerError, match="objectives"):
+        run(tmp_path, objectives={"density_g_cm3": "minimize"})
