@@ -50,9 +50,7 @@ def space_group(crystal: Structure) -> SpaceGroup:
 
 
 def _by_moyopy(crystal: Structure) -> int | None:
-    cell = moyopy.Cell(
-        crystal.lattice.matrix.tolist(), crystal.frac_coords.tolist(), list(crystal.atomic_numbers)
-    )
+    cell = moyopy.Cell(crystal.lattice.matrix.tolist(), crystal.frac_coords.tolist(), list(crystal.atomic_numbers))
     try:
         return moyopy.MoyoDataset(cell, symprec=SYMPREC_ANG).number
     except (ValueError, RuntimeError):

@@ -156,8 +156,7 @@ class CampaignObjective:
         names = self.properties
         limits = {name: self._outlier_limits(name, values) for name in names}
         rows = [
-            [min(max(float((entry or {}).get(n, 0.0)), limits[n][0]), limits[n][1]) for n in names]
-            for entry in values
+            [min(max(float((entry or {}).get(n, 0.0)), limits[n][0]), limits[n][1]) for n in names] for entry in values
         ]
         seen = [[name in (entry or {}) for name in names] for entry in values]
         y = torch.tensor(

@@ -32,9 +32,7 @@ class Oracle(Protocol):
 
     version: str  # names the code and the weights that decide the answer
     properties: tuple[Property, ...]
-    nominal_seconds: (
-        float  # rough cost of one crystal on one core; the dearest stage is the one that is budgeted
-    )
+    nominal_seconds: float  # rough cost of one crystal on one core; the dearest stage is the one that is budgeted
 
     def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
         """Yield `(index into xs, outcome)` as each finishes; exactly one outcome per crystal."""

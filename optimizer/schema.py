@@ -53,9 +53,7 @@ def campaign_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _any_kind(
-    role: str, kinds: Mapping[str, ModuleType | SpecError], definitions: dict[str, Any]
-) -> dict[str, Any]:
+def _any_kind(role: str, kinds: Mapping[str, ModuleType | SpecError], definitions: dict[str, Any]) -> dict[str, Any]:
     """A bare name, or one object per kind; the nested models of its parameters go into `definitions`."""
     options: list[dict[str, Any]] = [{"enum": list(kinds)}]
     for kind, module in kinds.items():

@@ -93,9 +93,7 @@ def _length(history: Sequence[Observation], objective: CampaignObjective) -> tup
     return length, successes, failures, restarts
 
 
-def _progress_by_round(
-    history: Sequence[Observation], objective: CampaignObjective
-) -> list[tuple[int, float]]:
+def _progress_by_round(history: Sequence[Observation], objective: CampaignObjective) -> list[tuple[int, float]]:
     """Best so far after each round: (1, progress) once one is feasible, (0, -least violation) before."""
     reference = objective.reference([item.values for item in history])
     levels = []
@@ -184,13 +182,9 @@ def _crossed(centers: Tensor, n: int, d: int, generator: torch.Generator) -> Ten
     second = (first + torch.randint(1, len(centers), (n,), generator=generator)) % len(centers)
     left, right = centers[first], centers[second]
     weight = torch.rand(n, 1, generator=generator, dtype=torch.float64)
-    by_coordinate = torch.where(
-        torch.rand(n, d, generator=generator, dtype=torch.float64) < weight, left, right
-    )
+    by_coordinate = torch.where(torch.rand(n, d, generator=generator, dtype=torch.float64) < weight, left, right)
     on_sphere = spherical_interpolation(left, right, weight)
-    child = torch.where(
-        torch.rand(n, 1, generator=generator, dtype=torch.float64) < 0.5, by_coordinate, on_sphere
-    )
+    child = torch.where(torch.rand(n, 1, generator=generator, dtype=torch.float64) < 0.5, by_coordinate, on_sphere)
     return _autoregressive(child, CROSSOVER_JITTER, generator)
 
 

@@ -57,9 +57,7 @@ class LogNEI:
 
     params: Params
 
-    def criterion(
-        self, fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext
-    ) -> Criterion:
+    def criterion(self, fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext) -> Criterion:
         """Which acquisition function this state calls for; feasibility is judged by the posterior mean."""
         if not len(_feasible_means(fitted, objective, context)):
             return "log_feasibility"
@@ -150,9 +148,7 @@ def _on(context: ProposalContext, z: Tensor) -> Tensor:
     return z.to(device=context.device, dtype=torch.float64)
 
 
-def _feasible_means(
-    fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext
-) -> Tensor:
+def _feasible_means(fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext) -> Tensor:
     """Posterior means `[f, m]` of the measured latents that are feasible in the mean."""
     if len(context.observed_z) == 0:
         return torch.empty(0, len(objective.outcomes), dtype=torch.float64)
@@ -180,7 +176,5 @@ def _expected_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="A not p.d., added jitter", category=NumericalWarning)
         warnings.filterwarnings("ignore", message="Low-rank cholesky updates failed", category=BotorchWarning)
-        warnings.filterwarnings(
-            "ignore", message="When all training points are infeasible", category=BotorchWarning
-        )
+        warnings.filterwarnings("ignore", message="When all training points are infeasible", category=BotorchWarning)
         yield
