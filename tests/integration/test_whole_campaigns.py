@@ -57,6 +57,9 @@ def test_two_objectives_under_a_bound(optimize, write, tmp_path):
     campaign = emt_campaign(
         objectives={"density_g_cm3": "minimize", "energy_ev_atom": "minimize"},
         constraints={"volume_ang3_atom": {"max": 40}},
+        acquisition={"kind": "log_nei", "num_samples": 32},
+        batch_size=2,
+        budget={"oracle_calls": 5},
     )
     assert optimize("run", write(campaign), "-q") == (0, "", "")
     table = listed(tmp_path / "runs" / "emt")
