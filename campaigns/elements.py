@@ -40,7 +40,6 @@ def expand_elements(names: Iterable[str]) -> tuple[str, ...]:
             found[name] = None
         else:
             raise ValueError(
-                f"{name!r} is no element or group; write a symbol like O, or one of "
-                f"{', '.join(ELEMENT_GROUPS)}"
+                f"{name!r} is no element or group; write a symbol like O, or one of {', '.join(ELEMENT_GROUPS)}"
             )
     return tuple(found)

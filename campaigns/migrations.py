@@ -28,17 +28,11 @@ def create_schema(connection: Connection, written_by: str) -> None:
 
 def migrate(connection: Connection, place: str, written_by: str) -> list[int]:
     """Bring a ledger to SCHEMA_VERSION; returns the versions it left. Raises LedgerError for a newer one."""
-    found = connection.execute(
-        select(meta.c.value).where(meta.c.key == "schema_version")
-    ).scalar_one_or_none()
+    found = connection.execute(select(meta.c.value).where(meta.c.key == "schema_version")).scalar_one_or_none()
     if not isinstance(found, int):
-        raise LedgerError(
-            f"{place}: names no schema version.", "It is no ledger of latentore; use another folder."
-        )
+        raise LedgerError(f"{place}: names no schema version.", "It is no ledger of latentore; use another folder.")
     if found > SCHEMA_VERSION:
-        newer = connection.execute(
-            select(meta.c.value).where(meta.c.key == "written_by")
-        ).scalar_one_or_none()
+        newer = connection.execute(select(meta.c.value).where(meta.c.key == "written_by")).scalar_one_or_none()
         raise LedgerError(
             f"{place}: has schema {found}, written by latentore {newer}; this is {written_by}, "
             f"which reads up to schema {SCHEMA_VERSION}.",

@@ -58,9 +58,7 @@ class Property:
 
     def __post_init__(self) -> None:
         if not PROPERTY_NAME.match(self.name):
-            raise ValueError(
-                f"property name {self.name!r} must be lower_snake_case with its unit, like band_gap_ev"
-            )
+            raise ValueError(f"property name {self.name!r} must be lower_snake_case with its unit, like band_gap_ev")
 
 
 @dataclass(frozen=True)

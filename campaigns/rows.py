@@ -79,9 +79,7 @@ def _measured(stage: StageOutcome, outcome: Measured, given: str) -> dict[str, A
     values = {name: float(value) for name, value in outcome.values.items()}
     for name, value in values.items():
         if not math.isfinite(value):
-            raise ValueError(
-                f"{stage.stage} gave {name} = {value}; a value that does not exist must be a Failed"
-            )
+            raise ValueError(f"{stage.stage} gave {name} = {value}; a value that does not exist must be a Failed")
     returned = crystal_to_json(outcome.crystal)
     return {
         "failure": None,

@@ -78,9 +78,7 @@ class Elements(Strict):
     """Which elements may occur. Entries are symbols or group names; `exclude` wins over `include`."""
 
     include: tuple[str, ...] | None = Field(None, description="Allowed elements; all where absent.")
-    exclude: tuple[str, ...] = Field(
-        ("radioactive", "noble_gas"), description="Elements or groups never used."
-    )
+    exclude: tuple[str, ...] = Field(("radioactive", "noble_gas"), description="Elements or groups never used.")
     require: tuple[str, ...] = Field((), description="Elements every crystal must contain.")
 
     @field_validator("include", "exclude", "require")
@@ -141,8 +139,7 @@ class SearchSpace(Strict):
     def _consistent(self) -> SearchSpace:
         if len(self.elements.required) > self.n_elements.high:
             raise ValueError(
-                f"requires {len(self.elements.required)} elements "
-                f"but n_elements allows at most {self.n_elements.high}"
+                f"requires {len(self.elements.required)} elements but n_elements allows at most {self.n_elements.high}"
             )
         if len(self.elements.allowed) < self.n_elements.low:
             raise ValueError(
@@ -166,9 +163,7 @@ class SearchSpace(Strict):
             raise ValueError(f"formula {formula!r} has {len(counts)} elements, outside n_elements")
         size = sum(counts.values())
         if not any(n % size == 0 for n in range(self.n_atoms.low, self.n_atoms.high + 1)):
-            raise ValueError(
-                f"formula {formula!r} has {size} atoms and no multiple of that lies inside n_atoms"
-            )
+            raise ValueError(f"formula {formula!r} has {size} atoms and no multiple of that lies inside n_atoms")
 
     @property
     def formula_counts(self) -> dict[str, int] | None:
@@ -277,9 +272,7 @@ class CampaignSpec(Strict):
     )
     seed: int = Field(0, ge=0, lt=2**32, description="The same seed proposes the same crystals.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models and oracles compute.")
-    workers: int | None = Field(
-        None, ge=1, le=1024, description="Oracle processes; one per core where absent."
-    )
+    workers: int | None = Field(None, ge=1, le=1024, description="Oracle processes; one per core where absent.")
     space: SearchSpace = Field(SearchSpace(), description="What may be proposed.")
     generator: KindSpec = Field(KindSpec(kind="wyckoff_vae"), description="Crystals to latents and back.")
     start: tuple[KindSpec, ...] = Field(

@@ -83,13 +83,9 @@ class CampaignStore:
             (folder / "artifacts").mkdir(parents=True, exist_ok=True)
             create_sqlite(folder / LEDGER, fill)
         except FileExistsError:
-            raise LedgerError(
-                f"{folder}: holds a campaign already.", "Open it, or choose another name."
-            ) from None
+            raise LedgerError(f"{folder}: holds a campaign already.", "Open it, or choose another name.") from None
         except OSError as error:
-            raise LedgerError(
-                f"{folder}: cannot be written ({error.strerror}).", "Choose another folder."
-            ) from None
+            raise LedgerError(f"{folder}: cannot be written ({error.strerror}).", "Choose another folder.") from None
         return cls.open(folder)
 
     @classmethod
@@ -188,8 +184,7 @@ class CampaignStore:
             entry = _meta(connection, "lock", None)
             if entry and not take_over and (holder := Owner(**entry)).may_live:
                 raise CampaignLockedError(
-                    f"{self.folder}: process {holder.pid} on {holder.host} drives this campaign since "
-                    f"{holder.since}.",
+                    f"{self.folder}: process {holder.pid} on {holder.host} drives this campaign since {holder.since}.",
                     "Wait for it or stop it; where it is surely gone, run again with --take-over.",
                 )
             connection.execute(delete(meta).where(meta.c.key == "lock"))
@@ -245,9 +240,7 @@ class CampaignStore:
             connection.execute(insert(candidates), proposals)
         except IntegrityError:
             ids = ", ".join(str(row["id"]) for row in proposals)
-            raise ValueError(
-                f"candidate ids must be unique in the campaign, among {ids} one is not"
-            ) from None
+            raise ValueError(f"candidate ids must be unique in the campaign, among {ids} one is not") from None
 
     def phase_done(self, round: int, phase: str) -> bool:
         with self._read() as connection:
@@ -276,9 +269,7 @@ class CampaignStore:
 
     # -- outcomes
 
-    def record(
-        self, candidate_id: str, stages: Sequence[StageOutcome], *, package_versions: str | None = None
-    ) -> bool:
+    def record(self, candidate_id: str, stages: Sequence[StageOutcome], *, package_versions: str | None = None) -> bool:
         """Write one candidate's way through the cascade. False, and no change, where it was there.
 
         Raises ValueError for an unknown candidate, no stages, or a value that is not a finite number.
@@ -292,9 +283,7 @@ class CampaignStore:
             known = select(outcomes.c.position).where(outcomes.c.candidate_id == candidate_id)
             if connection.execute(known.limit(1)).first():
                 return False
-            connection.execute(
-                insert(outcomes), outcome_rows(candidate_id, stages, proposed, package_versions)
-            )
+            connection.execute(insert(outcomes), outcome_rows(candidate_id, stages, proposed, package_versions))
         return True
 
     def outcomes(self) -> dict[str, tuple[StageOutcome, ...]]:
@@ -310,9 +299,9 @@ class CampaignStore:
     def spent(self) -> Spent:
         """What has been spent so far."""
         stage = outcomes.c.stage
-        query = select(
-            stage, func.count(), func.count(outcomes.c.failure), func.sum(outcomes.c.seconds)
-        ).group_by(stage)
+        query = select(stage, func.count(), func.count(outcomes.c.failure), func.sum(outcomes.c.seconds)).group_by(
+            stage
+        )
         entered = select(func.count(outcomes.c.candidate_id.distinct())).where(stage == self._dearest_stage)
         with self._read() as connection:
             found = connection.execute(query.order_by(func.min(outcomes.c.position), stage)).all()
@@ -355,9 +344,7 @@ class CampaignStore:
         with self._read() as connection:
             return {name: tuple(z) for name, z in connection.execute(query)}
 
-    def add_generator(
-        self, version: str, artifact_sha: str | None, figures: Mapping[str, Any], accepted: bool
-    ) -> bool:
+    def add_generator(self, version: str, artifact_sha: str | None, figures: Mapping[str, Any], accepted: bool) -> bool:
         """Note a generator; its artifact must be stored first. False, no change, where it was there."""
         if artifact_sha is not None:
             self.artifacts.path(artifact_sha)

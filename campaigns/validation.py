@@ -30,9 +30,7 @@ class Strict(BaseModel):
         return value
 
 
-def spec_errors(
-    error: ValidationError, root: str = "", model: type[BaseModel] | None = None
-) -> list[SpecError]:
+def spec_errors(error: ValidationError, root: str = "", model: type[BaseModel] | None = None) -> list[SpecError]:
     """One SpecError per fault. `root` is the YAML path of what was validated as `model`."""
     return [_spec_error(dict(item), root, model) for item in error.errors(include_url=False)]
 

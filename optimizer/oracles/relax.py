@@ -28,7 +28,7 @@ class Params(CalculatorParams):
     fmax_ev_per_ang: float = Field(0.03, gt=0, le=1, description="No larger force when done (eV/angstrom).")
     max_stress_gpa: float = Field(0.3, gt=0, le=10, description="No larger stress component when done (GPa).")
     max_steps: int = Field(200, ge=1, le=10_000, description="Optimiser steps before `unconverged`.")
-    max_seconds: float = Field(120.0, gt=0, description="Last resort: wall seconds before `timed_out`.")
+    max_seconds: float = Field(300.0, gt=0, description="Last resort: wall seconds before `timed_out`.")
     keep_symmetry: bool = Field(
         True,
         description="Hold the space group by projection; else an unstable one may break, to a lower energy.",

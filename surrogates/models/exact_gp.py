@@ -162,9 +162,7 @@ def _fit_outcome(
                 continue
         notes = sorted({str(item.message).splitlines()[0][:200] for item in seen})
         return model, _entry(model, recipe, scores, z, notes)
-    raise AssertionError(
-        "fixed hyperparameters with a noise floor always give a positive definite covariance"
-    )
+    raise AssertionError("fixed hyperparameters with a noise floor always give a positive definite covariance")
 
 
 def _recipes(y: Tensor, params: Params, caught: list[str]) -> Iterator[_Recipe]:
@@ -234,9 +232,7 @@ def _fixed_model(z: Tensor, y: Tensor, noise: Tensor | None, bounds: Tensor, ker
     else:
         mean = float(y.mean())
         spread = float(y.var()) if n > 1 else 0.0
-        variance = (
-            spread if spread > (1e-9 * max(abs(mean), 1e-6)) ** 2 else (abs(mean) or 1.0) ** 2 / (n + 1)
-        )
+        variance = spread if spread > (1e-9 * max(abs(mean), 1e-6)) ** 2 else (abs(mean) or 1.0) ** 2 / (n + 1)
         floor = RAISED_NOISE_FLOOR * variance
         noise = torch.full_like(y, floor) if noise is None else noise.clamp_min(floor)
     covariance = ScaleKernel(_kernel(kernel, z.shape[1]))

@@ -109,9 +109,7 @@ def test_a_call_is_a_candidate_that_entered_the_dearest_stage(store):
     store.finish_phase(0, "propose", candidates=[candidate(f"c{i}") for i in range(3)])
     first = relaxed()
     store.record("c0", [first, stiffness(first.outcome.crystal)])
-    store.record(
-        "c1", [first, StageOutcome("bulk_modulus", "bm-1", Failed(FailureCode.EOS_BAD_FIT, "", 3.0))]
-    )
+    store.record("c1", [first, StageOutcome("bulk_modulus", "bm-1", Failed(FailureCode.EOS_BAD_FIT, "", 3.0))])
     store.record("c2", [StageOutcome("relax", "relax-1", Failed(FailureCode.COLLAPSED, "", 0.5))])
     spent = store.spent()
     assert spent.calls == 2

@@ -18,9 +18,7 @@ from surrogates.models.exact_gp import Params, build
 from surrogates.protocols import FittedSurrogate, SurrogateContext
 
 D = 4
-ONE = CampaignObjective(
-    (("bulk_modulus_gpa", Objective(goal="maximize")),), (("density_g_cm3", Constraint(max=6)),)
-)
+ONE = CampaignObjective((("bulk_modulus_gpa", Objective(goal="maximize")),), (("density_g_cm3", Constraint(max=6)),))
 TWO = CampaignObjective(
     (("bulk_modulus_gpa", Objective(goal="maximize")), ("density_g_cm3", Objective(goal="minimize")))
 )
@@ -39,25 +37,19 @@ def _latents(n: int, seed: int) -> Tensor:
 
 def _values(z: Tensor) -> list[dict[str, float] | None]:
     return [
-        None
-        if row[2] < -1.2
-        else {"bulk_modulus_gpa": float(150 + 30 * row[0]), "density_g_cm3": float(5 + row[1])}
+        None if row[2] < -1.2 else {"bulk_modulus_gpa": float(150 + 30 * row[0]), "density_g_cm3": float(5 + row[1])}
         for row in z
     ]
 
 
 def _fit(objective: CampaignObjective, z: Tensor, values=None) -> FittedSurrogate:
     y, observed = objective.table(_values(z) if values is None else values)
-    return build(Params(), SurrogateContext(torch.device("cpu"), objective.outcomes)).fit(
-        z, y, observed=observed
-    )
+    return build(Params(), SurrogateContext(torch.device("cpu"), objective.outcomes)).fit(z, y, observed=observed)
 
 
 def _context(pool: Tensor, observed_z: Tensor, pending: Tensor | None = None) -> ProposalContext:
     none = torch.empty(0, D, dtype=torch.float64)
-    return ProposalContext(
-        pool, observed_z, none if pending is None else pending, torch.device("cpu"), SearchSpace()
-    )
+    return ProposalContext(pool, observed_z, none if pending is None else pending, torch.device("cpu"), SearchSpace())
 
 
 def _check(chosen: Tensor, n: int, expected: int) -> None:

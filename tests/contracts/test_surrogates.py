@@ -23,9 +23,7 @@ each_kind = pytest.mark.parametrize("kind", available_kinds("surrogate"))
 
 
 def _build(kind: str, outcomes: tuple[str, ...] = OUTCOMES) -> Surrogate:
-    return build_kind(
-        "surrogate", KindSpec(kind=kind), SurrogateContext(torch.device("cpu"), outcomes), "surrogate"
-    )
+    return build_kind("surrogate", KindSpec(kind=kind), SurrogateContext(torch.device("cpu"), outcomes), "surrogate")
 
 
 def _data(n: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -103,9 +101,7 @@ def test_constant_columns_and_repeated_rows(kind):
 def test_one_outcome_and_known_noise(kind):
     z, y, _ = _data(12)
     observed = torch.ones(12, 1, dtype=torch.bool)
-    fitted = _build(kind, ("success",)).fit(
-        z, y[:, 2:], observed=observed, noise=torch.full((12, 1), 0.01).double()
-    )
+    fitted = _build(kind, ("success",)).fit(z, y[:, 2:], observed=observed, noise=torch.full((12, 1), 0.01).double())
     _check(fitted, m=1)
 
 

@@ -103,21 +103,16 @@ def run_folder(tmp_path):
         }
     )
     fcc = Lattice([[0.0, 2.5, 2.5], [2.5, 0.0, 2.5], [2.5, 2.5, 0.0]])
-    crystals = {
-        anion: Structure(fcc, ["Tm", anion], [[0, 0, 0], [0.5, 0.5, 0.5]]) for anion in ("Br", "I", "F", "Cl")
-    }
+    crystals = {anion: Structure(fcc, ["Tm", anion], [[0, 0, 0], [0.5, 0.5, 0.5]]) for anion in ("Br", "I", "F", "Cl")}
     with CampaignStore.create(tmp_path / "runs" / "small", spec, provenance={}) as store:
         candidates = [
-            Candidate(anion, 0, "generator_samples", crystal, None, "v1")
-            for anion, crystal in crystals.items()
+            Candidate(anion, 0, "generator_samples", crystal, None, "v1") for anion, crystal in crystals.items()
         ]
         store.finish_phase(0, "propose", candidates=candidates, failures={"known": 3})
         for anion, bulk in (("Br", 50.0), ("I", 60.0)):
             relaxed = Measured({"energy_ev_atom": -3.0}, crystals[anion], seconds=1.0)
             stiff = Measured({"bulk_modulus_gpa": bulk}, crystals[anion], seconds=2.0)
-            store.record(
-                anion, [StageOutcome("relax", "1", relaxed), StageOutcome("bulk_modulus", "1", stiff)]
-            )
+            store.record(anion, [StageOutcome("relax", "1", relaxed), StageOutcome("bulk_modulus", "1", stiff)])
         store.event("clock", "session ended", hours=0.25)
         store.record("F", [StageOutcome("relax", "1", Failed(FailureCode.COLLAPSED, "", 0.5))])
     return tmp_path / "runs" / "small"

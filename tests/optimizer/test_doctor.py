@@ -10,17 +10,13 @@ from optimizer import doctor
 def test_this_installation_is_sound(tmp_path):
     checks = doctor.examine(tmp_path)
     assert [check for check in checks if check.verdict == "fault"] == []
-    assert {"python", "torch", "potential chgnet", "disk", "package optimizer"} <= {
-        check.name for check in checks
-    }
+    assert {"python", "torch", "potential chgnet", "disk", "package optimizer"} <= {check.name for check in checks}
 
 
 def test_a_rival_distribution_with_our_package_name_is_a_fault(monkeypatch):
     monkeypatch.setattr(doctor, "packages_distributions", lambda: {"optimizer": ["latentore", "rival"]})
     faults = [check for check in doctor._top_level_names() if check.verdict == "fault"]
-    assert [(check.name, check.message) for check in faults] == [
-        ("package optimizer", "is also installed by rival")
-    ]
+    assert [(check.name, check.message) for check in faults] == [("package optimizer", "is also installed by rival")]
     assert "pip uninstall rival" in faults[0].remedy
 
 

@@ -47,9 +47,7 @@ def nothing_is_known(crystal: Structure) -> Novelty:
 def make_store(tmp_path: Path):
     stores = []
 
-    def make(
-        measured: Mapping[str, tuple[Structure, dict[str, float]] | None], **changes: Any
-    ) -> CampaignStore:
+    def make(measured: Mapping[str, tuple[Structure, dict[str, float]] | None], **changes: Any) -> CampaignStore:
         """id -> (crystal, values), or None for a candidate that failed."""
         spec = {
             "name": "small",
@@ -58,9 +56,7 @@ def make_store(tmp_path: Path):
             "constraints": {"energy_above_hull_ev_atom": {"max": 0.1}},
             "budget": {"oracle_calls": 10},
         }
-        store = CampaignStore.create(
-            tmp_path / "small", parse_spec({**spec, **changes}), provenance={"v": "1"}
-        )
+        store = CampaignStore.create(tmp_path / "small", parse_spec({**spec, **changes}), provenance={"v": "1"})
         stores.append(store)
         candidates = [
             Candidate(
@@ -184,9 +180,7 @@ def test_known_materials_are_left_out_unless_asked_for(make_store):
     assert [entry.candidate.id for entry in report.ranking.entries] == ["b"]
     assert report.ranking.known == 1
 
-    store.adopt(
-        store.spec.model_copy(update={"export": store.spec.export.model_copy(update={"known": True})})
-    )
+    store.adopt(store.spec.model_copy(update={"export": store.spec.export.model_copy(update={"known": True})}))
     report = export_campaign(store, novelty=magnesia_is_known)
     table = pd.read_csv(report.folder / "ranking.csv")
     assert list(table["known"]) == ["known", "new"]

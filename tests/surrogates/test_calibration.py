@@ -23,9 +23,7 @@ def test_matches_refitting_without_each_row():
         rest = [j for j in range(6) if j != i]
         weights = torch.linalg.solve(covariance[rest][:, rest], covariance[rest, i])
         assert float(result.residual[i]) == pytest.approx(float(y[i] - weights @ y[rest]))
-        assert float(result.variance[i]) == pytest.approx(
-            float(covariance[i, i] - weights @ covariance[rest, i])
-        )
+        assert float(result.variance[i]) == pytest.approx(float(covariance[i, i] - weights @ covariance[rest, i]))
 
 
 def test_log_score_and_coverage_of_known_residuals():

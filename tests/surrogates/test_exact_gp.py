@@ -31,9 +31,7 @@ def _surrogate(**params: object) -> exact_gp.ExactGP:
     return build(Params.model_validate(params), SurrogateContext(torch.device("cpu"), OUTCOMES))
 
 
-def _fit(
-    z: Tensor, first: Tensor, observed: Tensor | None = None, **params: object
-) -> exact_gp.FittedExactGP:
+def _fit(z: Tensor, first: Tensor, observed: Tensor | None = None, **params: object) -> exact_gp.FittedExactGP:
     y = torch.stack([first, torch.ones(len(z), dtype=torch.float64)], dim=1)
     seen = torch.ones(len(z), 2, dtype=torch.bool)
     if observed is not None:
@@ -179,9 +177,7 @@ def test_the_report_is_json_and_names_every_outcome():
     z = _latents(12)
     report = _fit(z, _modulus(z)).report
     assert set(json.loads(json.dumps(dict(report.outcomes)))) == set(OUTCOMES)
-    assert {"kernel", "fallback", "why", "loo_coverage_50", "loo_coverage_90", "lengthscale"} <= set(
-        _entry(report)
-    )
+    assert {"kernel", "fallback", "why", "loo_coverage_50", "loo_coverage_90", "lengthscale"} <= set(_entry(report))
 
 
 def test_a_fit_leaves_the_global_random_state_alone():

@@ -21,15 +21,11 @@ MAXIMIZE = CampaignObjective((("y_gpa", Objective(goal="maximize")),), (("c_ev",
 
 def _fit(objective: CampaignObjective, z: Tensor, values) -> FittedSurrogate:
     y, observed = objective.table(values)
-    return exact_gp.build(exact_gp.Params(), SurrogateContext(CPU, objective.outcomes)).fit(
-        z, y, observed=observed
-    )
+    return exact_gp.build(exact_gp.Params(), SurrogateContext(CPU, objective.outcomes)).fit(z, y, observed=observed)
 
 
 def _context(pool: Tensor, observed_z: Tensor, pending: Tensor | None = None) -> ProposalContext:
-    return ProposalContext(
-        pool, observed_z, observed_z[:0] if pending is None else pending, CPU, SearchSpace()
-    )
+    return ProposalContext(pool, observed_z, observed_z[:0] if pending is None else pending, CPU, SearchSpace())
 
 
 def _line(*xs: float) -> Tensor:
