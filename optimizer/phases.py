@@ -25,7 +25,7 @@ from generative.protocols import DecodeFailure
 from generative.representations.wyckoff import fingerprint
 from optimizer.admission import Admitted, admit
 from optimizer.build import Parts
-from optimizer.descriptors import descriptors
+from optimizer.descriptors import KNOWN_HULL, descriptors
 from optimizer.objective import CampaignObjective, Values
 from optimizer.protocols import ProposalContext, Start, StartCrystal
 from optimizer.trust_region import Observation, latent_pool, trust_region
@@ -33,6 +33,7 @@ from surrogates.protocols import FittedSurrogate
 
 PHASES = ("start", "propose", "evaluate", "refine")
 Report = Callable[[str], None]
+FORMATION_ENERGY = "formation_energy_ev_atom"
 
 
 def phase_seed(campaign_seed: int, round: int, phase: str, number: int = 0) -> int:
@@ -199,15 +200,20 @@ def _marks(store: CampaignStore) -> set[str]:
 
 def surrogate_inputs(parts: Parts, z: Tensor, crystals: Sequence[Structure]) -> Tensor:
     """What the surrogate sees of n crystals: the latents `z [n, d]`, then, unless the campaign leaves them out, the
-    crystals' descriptors and the generator's own predictions. `[n, d + p]` float64.
+    crystals' descriptors, the generator's own predictions, and the distance from the known hull that follows from its
+    formation energy. `[n, d + p]` float64.
 
     Distances in z alone say little while there are tens of observations in 64 dimensions; composition and volume
     carry the main trend of most properties, and the latents what they leave over.
     """
     if not parts.spec.descriptors:
         return z
-    predicted = [values[:, None] for _, values in sorted(parts.generator.predict(z).items())]
-    return torch.cat([z, descriptors(crystals), *predicted], dim=1)
+    described = descriptors(crystals, parts.references)
+    predicted = parts.generator.predict(z)
+    columns = [predicted[name] for name in sorted(predicted)]
+    if FORMATION_ENERGY in predicted:
+        columns.append(predicted[FORMATION_ENERGY] - described[:, KNOWN_HULL])
+    return torch.cat([z, described, *(column[:, None] for column in columns)], dim=1)
 
 
 def _choose(
