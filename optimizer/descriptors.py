@@ -53,9 +53,9 @@ def _table() -> NDArray[np.float64]:
 
 
 def descriptors(crystals: Sequence[Structure], references: ReferenceTable) -> Tensor:
-    """`[n, N_DESCRIPTORS]` float64: means, mean absolute deviations, log volume per atom (log cubic angstrom), the log of
-    its ratio to the mean volume of the elements, formation energy of the known hull (eV/atom; 0 where an element has
-    no reference energy), number of its sparse edges."""
+    """`[n, N_DESCRIPTORS]` float64: means, mean absolute deviations, log volume per atom (log cubic angstrom), the log
+    of its ratio to the mean volume of the elements, formation energy of the known hull (eV/atom; 0 where an element
+    has no reference energy), number of its sparse edges."""
     table, rows = _table(), np.zeros((len(crystals), N_DESCRIPTORS))
     for row, crystal in zip(rows, crystals, strict=True):
         amounts = crystal.composition.get_el_amt_dict()
