@@ -95,6 +95,7 @@ class _Campaign:
 
     def __init__(self, parts: Parts, store: CampaignStore, evaluator: Evaluator, live: Live, stop: Event) -> None:
         self.parts, self.store, self.evaluator, self.live, self.stop = parts, store, evaluator, live, stop
+        self.versions = "; ".join(f"{name} {version}" for name, version in parts.provenance.items())
         self.since, self.hours_before = time.monotonic(), hours_spent(store)
 
     def run(self) -> None:
@@ -144,7 +145,7 @@ class _Campaign:
             candidates = {c.id: c for c in waiting}
             tasks = [(c.id, c.crystal, self._seed(c)) for c in waiting]
             for name, stages in self.evaluator.evaluate(tasks, self.stop):
-                self.store.record(name, stages)
+                self.store.record(name, stages, package_versions=self.versions)
                 self.live.outcome(candidates[name], stages, self.store.spent().calls)
                 if self._out_of_time():
                     self.stop.set()
