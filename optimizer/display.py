@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -73,15 +75,16 @@ def _best(best: dict[str, Any] | None) -> str:
 
 
 def print_ranking(document: dict[str, Any], folder: Path) -> None:
-    """What stands in ranking.json."""
-    wanted = [*document["spec"]["objectives"], *document["spec"]["constraints"]]
-    table = Table("rank", "formula", "space group", *dict.fromkeys(wanted), "feasible", "flags", "file")
+    """What stands in ranking.json, narrow enough for a terminal of 80 columns; files are named by their rank."""
+    wanted = list(dict.fromkeys([*document["spec"]["objectives"], *document["spec"]["constraints"]]))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("rank", "formula", "space group", *(_broken(name) for name in wanted), "feasible", "flags"):
+        table.add_column(name, overflow="fold")
     for line in document["candidates"]:
-        values = [f"{line[name]:.4g}" for name in dict.fromkeys(wanted)]
+        values = [f"{line[name]:.4g}" for name in wanted]
         feasible = "yes" if line["feasible"] else "no"
         group = f"{line['space_group']} ({line['space_group_number']})"
-        flags = " ".join(line["flags"])
-        table.add_row(str(line["rank"]), line["formula"], group, *values, feasible, flags, line["file"])
+        table.add_row(str(line["rank"]), line["formula"], group, *values, feasible, "\n".join(line["flags"]))
     console().print(table if document["candidates"] else "Nothing to rank yet.")
     left_out = (
         f"{document['duplicates_left_out']} duplicates, {document['known_left_out']} known materials, "
@@ -89,6 +92,11 @@ def print_ranking(document: dict[str, Any], folder: Path) -> None:
     )
     counts = f"{document['evaluated']} evaluated, {document['failed']} failed"
     console().print(f"{counts}; left out of the list: {left_out}. Files in {folder}")
+
+
+def _broken(name: str) -> str:
+    """A property's name broken at its underscores, so that its column stays narrow."""
+    return "_\n".join(wrap(name.replace("_", " "), 10)).replace(" ", "_")
 
 
 def print_kinds(role: str, kinds: Sequence[Kind]) -> None:
