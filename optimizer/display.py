@@ -79,12 +79,13 @@ def print_ranking(document: dict[str, Any], folder: Path) -> None:
     wanted = list(dict.fromkeys([*document["spec"]["objectives"], *document["spec"]["constraints"]]))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("rank", "formula", "space group", *(_broken(name) for name in wanted), "feasible", "flags"):
-        table.add_column(name, overflow="fold", no_wrap=name == "flags")
+        table.add_column(name, overflow="fold", no_wrap=name != "formula")
     for line in document["candidates"]:
         values = [f"{line[name]:.4g}" for name in wanted]
         feasible = "yes" if line["feasible"] else "no"
-        group = f"{line['space_group']} ({line['space_group_number']})"
-        table.add_row(str(line["rank"]), line["formula"], group, *values, feasible, "\n".join(line["flags"]))
+        table.add_row(
+            str(line["rank"]), line["formula"], line["space_group"], *values, feasible, "\n".join(line["flags"])
+        )
     console().print(table if document["candidates"] else "Nothing to rank yet.")
     left_out = (
         f"{document['duplicates_left_out']} duplicates, {document['known_left_out']} known materials, "
