@@ -79,7 +79,8 @@ def print_ranking(document: dict[str, Any], folder: Path) -> None:
     wanted = list(dict.fromkeys([*document["spec"]["objectives"], *document["spec"]["constraints"]]))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("rank", "formula", "space group", *(_broken(name) for name in wanted), "feasible", "flags"):
-        table.add_column(name, overflow="fold", no_wrap=name != "formula")
+        folds = name in ("formula", "flags")
+        table.add_column(name, overflow="fold", no_wrap=not folds, min_width=13 if folds else None)
     for line in document["candidates"]:
         values = [f"{line[name]:.4g}" for name in wanted]
         feasible = "yes" if line["feasible"] else "no"
