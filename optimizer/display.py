@@ -77,10 +77,10 @@ def _best(best: dict[str, Any] | None) -> str:
 def print_ranking(document: dict[str, Any], folder: Path) -> None:
     """What stands in ranking.json, narrow enough for a terminal of 80 columns; files are named by their rank."""
     wanted = list(dict.fromkeys([*document["spec"]["objectives"], *document["spec"]["constraints"]]))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("rank", "formula", "space group", *(_broken(name) for name in wanted), "feasible", "flags"):
         folds = name in ("formula", "flags")
-        table.add_column(name, overflow="fold", no_wrap=not folds, min_width=13 if folds else None)
+        table.add_column(name, overflow="fold", no_wrap=not folds, min_width=10 if folds else None)
     for line in document["candidates"]:
         values = [f"{line[name]:.4g}" for name in wanted]
         feasible = "yes" if line["feasible"] else "no"
