@@ -81,8 +81,9 @@ class Start(Protocol):
 class ProposalContext:
     """What an acquisition chooses from and must respect.
 
-    pool `[n, d]`: latents whose decoded crystals passed every screen; proposals are rows of it.
-    observed_z `[k, d]`: latents already measured.   pending `[p, d]`: proposed, not measured yet.
+    Rows are what the surrogate was fitted to: a latent, and unless the campaign leaves them out the descriptors of the
+    crystal it decodes to. pool `[n, d]`: crystals that passed every screen; proposals are rows of it.
+    observed_z `[k, d]`: measured already.   pending `[p, d]`: proposed, not measured yet.
     """
 
     pool: Tensor
