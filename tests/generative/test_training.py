@@ -31,6 +31,15 @@ from generative.training import (
 SETTINGS = TrainingSettings(latent=6, width=16, heads=2, layers=1, epochs=2, batch=8, max_atoms=30, held_out=0.2)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Several threads add gradients up in whatever order they finish, and the last bits with them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def data(table):
     return prepare(table, SETTINGS, None, workers=1)
