@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from optimizer.references import Novelty
 
 AMBIGUOUS = "space_group_ambiguous"
-FORMULA_KNOWN = "formula_known"  # a material of this formula is known, its structure is not to hand
+FORMULA_KNOWN = "formula_known"  # a known material has this formula, in another structure or in one that is not to hand
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def rank_candidates(store: CampaignStore, novelty: Callable[[Structure], Novelty
                 feasible=objective.feasible(measured),
                 space_group=group,
                 novelty=nearest,
-                flags=_flags(stages, crystal, group),
+                flags=_flags(stages, crystal, nearest, group),
                 why=_why(objective, measured, standing),
             )
         )
@@ -128,10 +128,12 @@ def rank_candidates(store: CampaignStore, novelty: Callable[[Structure], Novelty
     return Ranking(tuple(entries), len(evaluated), failed, duplicates, known, outside)
 
 
-def _flags(stages: tuple[StageOutcome, ...], crystal: Structure, group: SpaceGroup) -> tuple[str, ...]:
+def _flags(
+    stages: tuple[StageOutcome, ...], crystal: Structure, nearest: Novelty, group: SpaceGroup
+) -> tuple[str, ...]:
     """Every flag of every stage once, in the order they came, then those of the crystal as it is listed."""
     flags = [flag for stage in stages if isinstance(stage.outcome, Measured) for flag in stage.outcome.flags]
-    if crystal.composition.reduced_formula in known_formulas():
+    if nearest.distance == 0 or crystal.composition.reduced_formula in known_formulas():
         flags.append(FORMULA_KNOWN)
     if group.ambiguous:
         flags.append(AMBIGUOUS)
