@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+STANDS_FOR = ("relaxed", "proposed", "nearest")
+
 
 @dataclass(frozen=True)
 class RoundRecord:
@@ -20,13 +22,32 @@ class RoundRecord:
 
 @dataclass(frozen=True)
 class GeneratorRecord:
-    """One generator of the campaign; `artifact` is None for weights that came with the package."""
+    """One generator of the campaign; `artifact` is None for weights that came with the package.
+
+    The store fills in `added_at` when it writes one.
+    """
 
     version: str
     artifact: str | None
     figures: Mapping[str, Any]
     accepted: bool
-    added_at: str
+    added_at: str = ""  # UTC, ISO 8601
+
+
+@dataclass(frozen=True)
+class Latent:
+    """The latent of a candidate under one generator, and which crystal of the candidate it is.
+
+    `relaxed`: z decodes to the crystal that was measured. `proposed`: it decodes to the one that was proposed.
+    `nearest`: nothing that decodes to either was found; z is the encoder's mean.
+    """
+
+    z: tuple[float, ...]  # [d]
+    stands_for: str
+
+    def __post_init__(self) -> None:
+        if self.stands_for not in STANDS_FOR:
+            raise ValueError(f"a latent stands for one of {', '.join(STANDS_FOR)}, not {self.stands_for!r}")
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from campaigns.artifacts import Artifacts, write_durably
 from campaigns.database import connect_sqlite, create_sqlite
 from campaigns.errors import CampaignLockedError, LedgerError
-from campaigns.ledger import Event, GeneratorRecord, RoundRecord, Spent
+from campaigns.ledger import Event, GeneratorRecord, Latent, RoundRecord, Spent
 from campaigns.migrations import create_schema, migrate
 from campaigns.owner import Owner
 from campaigns.records import Candidate, StageOutcome
-from campaigns.rows import candidate_row, outcome_rows, read_candidate, read_outcomes
+from campaigns.rows import candidate_row, generator_row, latent_rows, outcome_rows, read_candidate, read_outcomes
 from campaigns.spec import CampaignSpec, dump_spec, parse_spec
 from campaigns.tables import candidates, events, generators, latents, meta, outcomes, rounds
 
@@ -214,14 +214,24 @@ class CampaignStore:
         candidates: Sequence[Candidate] = (),
         failures: Mapping[str, int] | None = None,
         figures: Mapping[str, Any] | None = None,
+        generator: GeneratorRecord | None = None,
+        latents: Mapping[str, Mapping[str, Latent]] | None = None,
     ) -> bool:
-        """Write what the phase proposed and mark it done, together. False, and no change, where it was."""
-        proposals = [candidate_row(candidate) for candidate in candidates]
+        """Write what the phase brought and mark it done, together. False, and no change, where it was.
+
+        `generator` is skipped where its version is there already; its artifact must be stored first. `latents`
+        maps generator version to candidate id to latent, as in `add_latents`.
+        """
+        proposals, placed = [candidate_row(candidate) for candidate in candidates], latent_rows(latents or {})
+        self._check_artifact(generator)
         with self._write() as connection:
             if _phase_done(connection, round, phase):
                 return False
             if proposals:
                 self._insert_candidates(connection, proposals)
+            if generator is not None:
+                _insert_generator(connection, generator)
+            _replace_latents(connection, placed)
             connection.execute(
                 insert(rounds),
                 {
@@ -315,51 +325,33 @@ class CampaignStore:
 
     # -- latents and generators
 
-    def add_latents(self, generator_version: str, z: Mapping[str, Sequence[float]]) -> None:
+    def add_latents(self, generator_version: str, latents: Mapping[str, Latent]) -> None:
         """Keep the latent of each candidate id under this generator, replacing any that was there."""
-        if not z:
-            return
-        new = [
-            {"candidate_id": name, "generator_version": generator_version, "z": [float(x) for x in point]}
-            for name, point in z.items()
-        ]
+        rows = latent_rows({generator_version: latents})
         with self._write() as connection:
-            for row in new:
-                connection.execute(
-                    delete(latents).where(
-                        latents.c.candidate_id == row["candidate_id"],
-                        latents.c.generator_version == generator_version,
-                    )
-                )
-            connection.execute(insert(latents), new)
+            _replace_latents(connection, rows)
 
-    def latents(self, generator_version: str) -> dict[str, tuple[float, ...]]:
-        """Candidate id -> latent `[d]` under this generator, in the order of proposal."""
+    def latents(self, generator_version: str) -> dict[str, Latent]:
+        """Candidate id -> its latent under this generator, in the order of proposal."""
         query = (
-            select(latents.c.candidate_id, latents.c.z)
+            select(latents.c.candidate_id, latents.c.z, latents.c.stands_for)
             .join(candidates, candidates.c.id == latents.c.candidate_id)
             .where(latents.c.generator_version == generator_version)
             .order_by(candidates.c.seq)
         )
         with self._read() as connection:
-            return {name: tuple(z) for name, z in connection.execute(query)}
+            return {name: Latent(tuple(z), stands_for) for name, z, stands_for in connection.execute(query)}
 
     def add_generator(self, version: str, artifact_sha: str | None, figures: Mapping[str, Any], accepted: bool) -> bool:
         """Note a generator; its artifact must be stored first. False, no change, where it was there."""
-        if artifact_sha is not None:
-            self.artifacts.path(artifact_sha)
-        row = {
-            "version": version,
-            "artifact": artifact_sha,
-            "figures": dict(figures),
-            "accepted": accepted,
-            "added_at": _now(),
-        }
+        record = GeneratorRecord(version, artifact_sha, figures, accepted)
+        self._check_artifact(record)
         with self._write() as connection:
-            if connection.execute(select(generators.c.seq).where(generators.c.version == version)).first():
-                return False
-            connection.execute(insert(generators), row)
-        return True
+            return _insert_generator(connection, record)
+
+    def _check_artifact(self, record: GeneratorRecord | None) -> None:
+        if record is not None and record.artifact is not None:
+            self.artifacts.path(record.artifact)
 
     def generators(self) -> list[GeneratorRecord]:
         """In the order they were added."""
@@ -403,6 +395,25 @@ def _meta(connection: Connection, key: str, default: Any = _REQUIRED) -> Any:
 def _phase_done(connection: Connection, round: int, phase: str) -> bool:
     query = select(rounds.c.seq).where(rounds.c.round == round, rounds.c.phase == phase)
     return connection.execute(query).first() is not None
+
+
+def _insert_generator(connection: Connection, record: GeneratorRecord) -> bool:
+    if connection.execute(select(generators.c.seq).where(generators.c.version == record.version)).first():
+        return False
+    connection.execute(insert(generators), generator_row(record, _now()))
+    return True
+
+
+def _replace_latents(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        same = (latents.c.candidate_id == row["candidate_id"], latents.c.generator_version == row["generator_version"])
+        connection.execute(delete(latents).where(*same))
+    if not rows:
+        return
+    try:
+        connection.execute(insert(latents), rows)
+    except IntegrityError:
+        raise ValueError("a latent belongs to a candidate that was never proposed") from None
 
 
 def _event(kind: str, message: str, data: Mapping[str, Any]) -> dict[str, Any]:
