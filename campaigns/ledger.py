@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from campaigns.owner import Owner
+
 STANDS_FOR = ("relaxed", "proposed", "nearest")
+LONGEST_SILENCE = timedelta(minutes=10)
+"""A lease whose heartbeat is older is taken for abandoned."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,21 @@ class Latent:
     def __post_init__(self) -> None:
         if self.stands_for not in STANDS_FOR:
             raise ValueError(f"a latent stands for one of {', '.join(STANDS_FOR)}, not {self.stands_for!r}")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A candidate that a process has in hand; `owner.since` is when it took it."""
+
+    candidate_id: str
+    owner: Owner
+    heartbeat_at: str  # UTC, ISO 8601
+
+    @property
+    def may_live(self) -> bool:
+        """False where the process is known to be gone, or has been silent for too long."""
+        silence = datetime.now(UTC) - datetime.fromisoformat(self.heartbeat_at)
+        return silence <= LONGEST_SILENCE and self.owner.may_live
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from campaigns.spec import CampaignSpec
 from campaigns.store import LEDGER, CampaignStore
 from optimizer.build import Parts, build
 from optimizer.executors import Evaluator
+from optimizer.heartbeat import heartbeat
 from optimizer.live import Live
 from optimizer.phases import phase_seed, propose_phase, start_phase
 from optimizer.status import CLOCK, failures_by_stage, hours_spent
@@ -144,11 +145,12 @@ class _Campaign:
             self.live.phase(round, f"evaluating {len(waiting)} candidates")
             candidates = {c.id: c for c in waiting}
             tasks = [(c.id, c.crystal, self._seed(c)) for c in waiting]
-            for name, stages in self.evaluator.evaluate(tasks, self.stop):
-                self.store.record(name, stages, package_versions=self.versions)
-                self.live.outcome(candidates[name], stages, self.store.spent().calls)
-                if self._out_of_time():
-                    self.stop.set()
+            with heartbeat(self.store):
+                for name, stages in self.evaluator.evaluate(tasks, self.stop, begin=self.store.lease):
+                    self.store.record(name, stages, package_versions=self.versions)
+                    self.live.outcome(candidates[name], stages, self.store.spent().calls)
+                    if self._out_of_time():
+                        self.stop.set()
             if self.stop.is_set():
                 break
         if self.stop.is_set() and not self._out_of_time():

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -272,10 +273,12 @@ import os
 from pathlib import Path
 from campaigns.store import CampaignStore
 store = CampaignStore.open(Path({str(store.folder)!r}))
-store.lock().__enter__()
-os._exit(9)
+with store.lock():
+    os._exit(9)
 """
     assert subprocess.run([sys.executable, "-c", script]).returncode == 9
+    with closing(sqlite3.connect(store.folder / "ledger.sqlite")) as ledger:
+        assert ledger.execute("SELECT count(*) FROM meta WHERE key = 'lock'").fetchone() == (1,)
     assert store.driver is None
     with store.lock():
         pass
