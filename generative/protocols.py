@@ -31,7 +31,7 @@ class DecodeFailure:
 
 @dataclass(frozen=True)
 class Alignment:
-    """A latent `z [d]` found for a crystal. Where `decodes_back` is False it is the encoder's mean, the best there is."""
+    """A latent `z [d]` found for a crystal; where `decodes_back` is False, the encoder's mean."""
 
     z: Tensor
     decodes_back: bool

@@ -33,7 +33,7 @@ from generative.evaluation import shortest_distance
 from generative.grammar import Grammar
 from generative.networks import VaeNetwork, to_batch
 from generative.protocols import Alignment, DecodeFailure, EncodeFailure
-from generative.refinement import REPLAYED, retrained
+from generative.refinement import BATCH, REPLAYED, retrained
 from generative.representations.wyckoff import Params as WyckoffParams
 from generative.representations.wyckoff import WyckoffRepresentation, crystal_of
 
@@ -166,7 +166,7 @@ class WyckoffVae:
         used = {i: code for i, code in kept.items() if weights[i] > 0}
         if not used:
             raise ValueError("no crystal of positive weight can be encoded")
-        samples = self._replay(seed)
+        samples = self._replay(min(REPLAYED, self.refine_steps * BATCH), seed)
         labels = self.network.properties(self._means(samples).float().to(self.device)).cpu()
         network = retrained(
             self.network,
@@ -179,10 +179,10 @@ class WyckoffVae:
         )
         return self._with(network)
 
-    def _replay(self, seed: int) -> Codes:
-        """Samples of this generator whose atoms keep their distance."""
+    def _replay(self, n: int, seed: int) -> Codes:
+        """Of n samples of this generator those whose atoms keep their distance."""
         noise = torch.Generator().manual_seed(seed)
-        drawn = self.codes(torch.randn(REPLAYED, self.latent_dim, generator=noise, dtype=torch.float64))
+        drawn = self.codes(torch.randn(n, self.latent_dim, generator=noise, dtype=torch.float64))
         return stack([code for code in drawn if isinstance(code, WyckoffCode) and _apart(code)])
 
     def held_out(self) -> list[Structure]:
