@@ -1,5 +1,6 @@
 """One suite per role over every kind there is: a suite names its ROLE, its tests take `kind` and, where it matters,
-`device`. The kinds are looked up when tests are collected, so that a new one needs no edit here.
+`device`; one suite names none and takes `role` too. The kinds are looked up when tests are collected, so that a new
+one needs no edit here.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from campaigns.kinds import available_kinds
+from campaigns.kinds import GROUPS, available_kinds
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" in metafunc.fixturenames:
-        metafunc.parametrize("kind", list(available_kinds(metafunc.module.ROLE)))
+        if role := getattr(metafunc.module, "ROLE", None):
+            metafunc.parametrize("kind", list(available_kinds(role)))
+        else:
+            every = [(role, kind) for role in GROUPS for kind in available_kinds(role)]
+            metafunc.parametrize(("role", "kind"), every)
     if "device" in metafunc.fixturenames:
         metafunc.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
 
