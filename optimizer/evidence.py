@@ -90,10 +90,10 @@ def find_latents(
                     nearest.setdefault(name, Latent(z, "nearest"))
 
     look({c.id: x for c, x in zip(candidates, measured, strict=True) if x != c.crystal}, "relaxed")
-    for c in candidates:
+    look({c.id: c.crystal for c in candidates if c.id not in found}, "proposed")
+    for c in candidates:  # the latent it was decoded from decodes to it, if no nearer one to the encoder's mean does
         if c.id not in found and c.z is not None and c.generator_version == generator.version:
             found[c.id] = Latent(c.z, "proposed")
-    look({c.id: c.crystal for c in candidates if c.id not in found}, "proposed")
     return {c.id: found.get(c.id) or nearest[c.id] for c in candidates if c.id in found or c.id in nearest}
 
 

@@ -82,7 +82,7 @@ def _choose(
 ) -> list[Candidate]:
     """Fit the surrogate to everything evaluated that has a latent, and let the acquisition choose q admitted ones."""
     seen, y, observed = fit_inputs(parts, known)
-    offered = surrogate_inputs(parts, pool[[a.index for a in admitted]], [a.crystal for a in admitted])
+    offered = surrogate_inputs(parts, _encoded(parts, admitted, pool), [a.crystal for a in admitted])
     device = parts.device
     fitted = parts.surrogate.fit(seen.to(device), y.to(device), observed=observed.to(device))
     context = ProposalContext(
@@ -100,6 +100,16 @@ def _choose(
         _candidate(parts, round, n, admitted[i], pool, arms[admitted[i].index], predicted[n])
         for n, i in enumerate(chosen)
     ]
+
+
+def _encoded(parts: Parts, admitted: Sequence[Admitted], pool: Tensor) -> Tensor:
+    """The encoder's mean of each admitted crystal, `[n, d]`; the latent it was decoded from where it has none.
+
+    Many latents decode to one crystal. What was measured stands at or near the encoder's mean, so what is to be
+    compared with it must stand there too.
+    """
+    means = parts.generator.encode([each.crystal for each in admitted])
+    return torch.stack([z if isinstance(z, Tensor) else pool[a.index] for z, a in zip(means, admitted, strict=True)])
 
 
 def _candidate(
