@@ -12,21 +12,23 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from generative.bundle import held_out_figures
+from generative.bundle import held_out_figures, trained_with
+from generative.datasets import encode_set
 from generative.evaluation import prior_samples
+from generative.loading import load_crystals
 from generative.models.wyckoff_vae import WyckoffVae
-from generative.training import TrainingSettings, prepare
+from generative.training_set import divide, read_labels, refused_rows
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.generator", description=__doc__)
-    parser.add_argument("--weights", type=Path, required=True, help="folder written by generative.training")
+    parser.add_argument("--weights", type=Path, required=True, help="folder written by `optimize train`")
     parser.add_argument("--data", type=Path, required=True, help="CSV with the columns cif and formula")
     parser.add_argument("--n", type=int, default=None, help="held-out crystals to use; all where absent")
     parser.add_argument("--samples", type=int, default=1000, help="latents drawn from the prior")
@@ -37,7 +39,11 @@ def main() -> int:
     print("command: python -m benchmarks.generator", *sys.argv[1:])
     generator = WyckoffVae.load(given.weights, torch.device("cpu"))
     settings = trained_with(given.weights)
-    _, held, _, labels, _ = prepare(given.data, settings, given.cache, workers=2)
+    crystals = load_crystals(given.data)
+    encoded = encode_set(crystals, symprec_ang=settings.symprec_ang, cache=given.cache, workers=2)
+    refused = refused_rows(crystals, encoded, settings.max_atoms)
+    found = divide(crystals, encoded, read_labels(crystals), refused, settings)
+    held, labels = found.held, found.held_labels
     n = min(given.n or len(held), len(held))
     chosen = np.random.default_rng(given.seed).choice(len(held), n, replace=False)
     print(f"{generator.version}; seed {given.seed}; {n} of {len(held)} held-out crystals, {given.samples} samples")
@@ -47,12 +53,6 @@ def main() -> int:
     print(json.dumps(figures, indent=1))
     print(f"{time.perf_counter() - started:.0f} s on one thread")
     return 0
-
-
-def trained_with(folder: Path) -> TrainingSettings:
-    """The settings stored beside the weights."""
-    stored = json.loads((folder / "settings.json").read_text())
-    return TrainingSettings(**{field.name: stored[field.name] for field in fields(TrainingSettings)})
 
 
 if __name__ == "__main__":

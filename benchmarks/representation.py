@@ -23,7 +23,8 @@ from pymatgen.core import Lattice, Structure
 from scipy.spatial.transform import Rotation
 
 from generative.canonical import same_code
-from generative.datasets import read_table
+from generative.crystal_formats import Unread
+from generative.loading import load_crystals, read_crystal
 from generative.protocols import DecodeFailure, EncodeFailure
 from generative.representations.wyckoff import WyckoffRepresentation, fingerprint_of
 
@@ -35,7 +36,7 @@ LARGEST_PROTOTYPE = 40
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.representation", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="CSV with a `cif` column")
+    parser.add_argument("--data", type=Path, required=True, help="any set of crystals that `optimize train` reads")
     parser.add_argument("--round-trips", type=int, default=500)
     parser.add_argument("--codes", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
@@ -43,9 +44,8 @@ def main() -> int:
     print("command: python -m benchmarks.representation", *sys.argv[1:])
     print(f"seed {given.seed}; all sizes; a crystal that cannot be encoded counts as lost")
     rng = np.random.default_rng(given.seed)
-    cifs = read_table(given.data)["cif"]
-    whole = read_crystals(cifs.iloc[rng.choice(len(cifs), given.round_trips, replace=False)])
-    some = read_crystals(cifs.iloc[rng.choice(len(cifs), given.codes, replace=False)])
+    items = load_crystals(given.data).items
+    whole, some = (drawn(items, n, rng) for n in (given.round_trips, given.codes))
     shares = [
         report_round_trips("AFLOW prototypes", prototypes()),
         report_round_trips("training crystals", whole),
@@ -55,10 +55,10 @@ def main() -> int:
     return 0 if all(share >= limit for share, limit in zip(shares, limits, strict=True)) else 1
 
 
-def read_crystals(cifs: Sequence[str]) -> list[Structure]:
-    with warnings.catch_warnings():  # pymatgen says that it rounds coordinates like 0.3333
-        warnings.filterwarnings("ignore", message="Issues encountered while parsing CIF")
-        return [Structure.from_str(cif, fmt="cif") for cif in cifs]
+def drawn(items: Sequence[Unread], n: int, rng: np.random.Generator) -> list[Structure]:
+    """n of the crystals at random, less those that cannot be read."""
+    chosen = (read_crystal(items[i]) for i in rng.choice(len(items), n, replace=False))
+    return [x for x in chosen if isinstance(x, Structure)]
 
 
 def prototypes() -> list[Structure]:

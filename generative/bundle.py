@@ -3,82 +3,94 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import os
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from campaigns.errors import UserError
 from generative.datasets import Codes
 from generative.evaluation import code_agreement, held_out_crystals, prior_samples, reconstruction
-from generative.models.wyckoff_vae import WyckoffVae
+from generative.models.wyckoff_vae import HELD_OUT, WyckoffVae, network_state
 from generative.networks import VaeNetwork
+from generative.training import TrainingSettings
+from generative.training_set import TrainingSet, counted_reasons
 
-if TYPE_CHECKING:
-    from generative.training import TrainingSettings
-
-HELD_OUT = "held_out.npz"
+CARD = "card.json"
 HELD_OUT_CRYSTALS = 300
-LICENCE = "MIT (weights). Training data: Materials Project, CC BY 4.0."
-ATTRIBUTION = (
-    "Trained on crystals and formation energies of the Materials Project (A. Jain et al., APL Materials 1, 011002, "
-    "2013; CC BY 4.0), in the selections MP-20 (Xie et al., ICLR 2022) and MPTS-52 (Baird et al., JOSS 2024). Element "
-    "features: Magpie (L. Ward et al., npj Comput. Mater. 2, 16028, 2016) through matminer."
-)
+UNSTATED = "unstated by the user"
+ELEMENT_FEATURES = "Magpie (L. Ward et al., npj Comput. Mater. 2, 16028, 2016) through matminer"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the card says of data and run: name and SHA-256 of the crystals, whom to credit, what to beware of."""
+
+    data: str
+    data_sha256: str
+    attribution: str | None
+    licence: str | None
+    warnings: tuple[str, ...]
+    seconds: float
 
 
 def write_bundle(
     out: Path,
     network: VaeNetwork,
     settings: TrainingSettings,
-    train: Codes,
-    held: Codes,
-    held_labels: NDArray[np.float64],
-    properties: list[str],
+    found: TrainingSet,
+    provenance: Provenance,
     *,
-    data: str,
-    seconds: float,
     samples: int = 1000,
 ) -> None:
-    """Weights, settings, card and a sample of held-out crystals into `out`; the reloaded files give the figures."""
-    state = {name: t.contiguous() for name, t in network.state_dict().items() if not name.startswith("decoder.sites.")}
-    save_file(state, out / "model.safetensors")
-    sample_of(held, HELD_OUT_CRYSTALS, settings.seed).save(out / HELD_OUT)
-    config = {**asdict(settings), "properties": properties}
+    """Weights, settings, a sample of held-out crystals and the card into `out`; the reloaded files give the figures.
+
+    The card is written last: where it stands, the rest is complete.
+    """
+    (out / "model.safetensors").write_bytes(save(network_state(network)))
+    sample_of(found.held, HELD_OUT_CRYSTALS, settings.seed).save(out / HELD_OUT)
+    config = {**asdict(settings), "properties": list(found.property_names)}
     (out / "settings.json").write_text(json.dumps(config, indent=1) + "\n")
     generator = WyckoffVae.load(out, torch.device("cpu"))
+    n_held, n_train = len(found.held), len(found.train)
     card = {
         "model": "wyckoff_vae",
         "version": generator.version,
         "parameters": sum(p.numel() for p in network.parameters()),
-        "data": data,
-        "split": f"{settings.held_out:.0%} of reduced formulas held out, none on both sides, seed {settings.seed}",
-        "crystals": {"train": len(train), "held_out": len(held), "at_most_atoms": settings.max_atoms},
+        "data": provenance.data,
+        "data_sha256": provenance.data_sha256,
+        "split": found.split,
+        "crystals": {"train": n_train, "held_out": n_held, "at_most_atoms": settings.max_atoms},
+        "refused": {"rows": len(found.refused), "reasons": counted_reasons(found.refused)},
+        "warnings": list(provenance.warnings),
         "epochs": settings.epochs,
-        "training_seconds": round(seconds),
-        **held_out_figures(generator, held, held_labels),
+        "training_seconds": round(provenance.seconds),
+        **held_out_figures(generator, found.held, found.held_labels),
         "prior_samples": asdict(prior_samples(generator, samples, 0)),
-        "licence": LICENCE,
-        "attribution": ATTRIBUTION,
+        "element_features": ELEMENT_FEATURES,
+        "licence": provenance.licence or UNSTATED,
+        "attribution": provenance.attribution or UNSTATED,
     }
-    (out / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    fresh = out / f"{CARD}.tmp"
+    fresh.write_text(json.dumps(card, indent=1) + "\n")
+    os.replace(fresh, out / CARD)
+
+
+def trained_with(folder: Path) -> TrainingSettings:
+    """The settings stored beside the weights; those a later version added have their defaults."""
+    stored = json.loads((folder / "settings.json").read_text("utf-8"))
+    known = {field.name for field in fields(TrainingSettings)}
+    return TrainingSettings(**{name: value for name, value in stored.items() if name in known})
 
 
 def sample_of(codes: Codes, n: int, seed: int) -> Codes:
     """At most n of the codes, drawn without replacement, in their order."""
     chosen = np.random.default_rng(seed).choice(len(codes), min(n, len(codes)), replace=False)
     return codes.take(np.sort(chosen))
-
-
-def held_out_sample(folder: Path) -> Codes:
-    """The sample of held-out crystals that a bundle carries, at most 300. Raises UserError where it has none."""
-    if not (folder / HELD_OUT).exists():
-        raise UserError(f"{folder}: holds no {HELD_OUT}.", "Train again with `optimize train`.")
-    return Codes.load(folder / HELD_OUT)
 
 
 def held_out_figures(generator: WyckoffVae, held: Codes, labels: NDArray[np.float64]) -> dict[str, Any]:

@@ -1,29 +1,34 @@
-"""Tables of crystals as arrays of codes, with every unusable row listed and its reason kept."""
+"""Sets of crystals as arrays of codes, with every unusable row listed and its reason kept."""
 
 from __future__ import annotations
 
-import multiprocessing
-import warnings
+import os
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pymatgen.core import Structure
-from rich.progress import track
 
-from campaigns.errors import UserError
 from campaigns.records import FailureCode
 from generative.canonical import WyckoffCode
+from generative.crystal_formats import Unread
+from generative.loading import CrystalSet, read_crystal
+from generative.progress import tracked
 from generative.protocols import EncodeFailure
 from generative.representations.wyckoff import Params, WyckoffRepresentation
 from generative.symmetry import space_group
+from generative.workers import worker_pool
 
 MAX_ORBITS = 20
+CHUNK = 64  # crystals that a worker is handed at a time
+REFUSED = ("row", "name", "code", "reason")
+Answer = tuple[str, WyckoffCode | EncodeFailure]  # reduced formula, empty where unreadable; code
 
 
 @cache
@@ -101,77 +106,84 @@ def stack(codes: Sequence[WyckoffCode], rows: Sequence[int] | None = None, width
     return packed
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A CSV with a `cif` column. Raises UserError where it is missing, unreadable or lacks the column."""
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}).", "Give a CSV with a `cif` column.") from None
-    if "cif" not in table.columns:
-        raise UserError(f"{path}: no column `cif` among {', '.join(map(str, table.columns))}.", "Add one.")
-    return table
+@dataclass(frozen=True)
+class Encoded:
+    """A set of N crystals as codes: those of the n usable rows, the reduced formula of every readable row (`formulas
+    [N]`, empty elsewhere), and `refused`, a table of the others with the columns `row`, `name`, `code`, `reason`."""
+
+    codes: Codes
+    formulas: NDArray[np.str_]
+    refused: pd.DataFrame
 
 
-def _read_cif(cif: object) -> Structure | EncodeFailure:
-    if not isinstance(cif, str) or not cif.strip():
-        return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, "no CIF")
-    with warnings.catch_warnings():  # pymatgen says that it rounds coordinates like 0.3333
-        warnings.filterwarnings("ignore", message="Issues encountered while parsing CIF")
-        try:
-            return Structure.from_str(cif, fmt="cif")
-        except Exception as error:  # pymatgen's parser lets any kind through on malformed text
-            reason = " ".join(str(error).split())[:200]
-            return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, f"CIF cannot be read: {reason}")
+def encode_set(crystals: CrystalSet, *, symprec_ang: float, cache: Path | None = None, workers: int = 1) -> Encoded:
+    """Every crystal of the set encoded in `workers` processes, with progress and time left.
+
+    `cache` names a file that is read where it holds these crystals at this tolerance, and written elsewhere.
+    """
+    key = f"{crystals.digest} {symprec_ang} {MAX_ORBITS}"
+    if cache is not None and (found := _cached(cache, key)) is not None:
+        return found
+    encoded = _split_refused(crystals, _encode_all(crystals, symprec_ang, workers))
+    if cache is not None:
+        _write_cache(cache, key, encoded)
+    return encoded
 
 
-def _encode_chunk(task: tuple[list[object], float]) -> list[WyckoffCode | EncodeFailure]:
-    cifs, symprec = task
-    read = [_read_cif(cif) for cif in cifs]
+def _encode_all(crystals: CrystalSet, symprec_ang: float, workers: int) -> Iterator[Answer]:
+    items = crystals.items
+    tasks = [(items[i : i + CHUNK], symprec_ang) for i in range(0, len(items), CHUNK)]
+    if min(workers, len(tasks)) <= 1:
+        parts: Iterable[list[Answer]] = map(_encode_chunk, tasks)
+        yield from chain.from_iterable(tracked(parts, "encoding crystals", len(tasks)))
+        return
+    with worker_pool(workers) as pool:
+        parts = pool.map(_encode_chunk, tasks)
+        yield from chain.from_iterable(tracked(parts, "encoding crystals", len(tasks)))
+
+
+def _encode_chunk(task: tuple[Sequence[Unread], float]) -> list[Answer]:
+    items, symprec = task
+    read = [read_crystal(item) for item in items]
     representation = WyckoffRepresentation(Params(symprec_ang=symprec))
     codes = iter(representation.featurize([x for x in read if isinstance(x, Structure)]))
-    return [next(codes) if isinstance(x, Structure) else x for x in read]
+    return [(x.composition.reduced_formula, next(codes)) if isinstance(x, Structure) else ("", x) for x in read]
 
 
-def featurize_table(
-    table: pd.DataFrame, *, symprec_ang: float, workers: int = 2, chunk: int = 64
-) -> Iterator[WyckoffCode | EncodeFailure]:
-    """Codes of the table's `cif` column, in order, computed in `workers` processes, with progress and time left."""
-    cifs = table["cif"].tolist()
-    tasks = [(cifs[i : i + chunk], symprec_ang) for i in range(0, len(cifs), chunk)]
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for part in track(pool.map(_encode_chunk, tasks), total=len(tasks), description="encoding crystals"):
-            yield from part
-
-
-def split_refused(answers: Iterable[WyckoffCode | EncodeFailure]) -> tuple[Codes, pd.DataFrame]:
-    """Usable codes, and (`row`, `code`, `reason`) of every answer that is a failure or has too many orbits."""
-    kept, rows, refused = [], [], []
-    for row, answer in enumerate(answers):
+def _split_refused(crystals: CrystalSet, answers: Iterable[Answer]) -> Encoded:
+    kept, rows, formulas, refused = [], [], [], []
+    for row, (formula, answer) in enumerate(answers):
+        formulas.append(formula)
+        if isinstance(answer, WyckoffCode) and len(answer.positions) > MAX_ORBITS:
+            why = f"{len(answer.positions)} orbits exceed {MAX_ORBITS}"
+            answer = EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, why)
         if isinstance(answer, EncodeFailure):
-            refused.append((row, answer.code.value, answer.message))
-        elif len(answer.positions) > MAX_ORBITS:
-            reason = f"{len(answer.positions)} orbits exceed {MAX_ORBITS}"
-            refused.append((row, FailureCode.ENCODE_UNSUPPORTED.value, reason))
+            refused.append((row, crystals.names[row], answer.code.value, answer.message))
         else:
             kept.append(answer)
             rows.append(row)
-    return stack(kept, rows), pd.DataFrame(refused, columns=["row", "code", "reason"])
+    return Encoded(stack(kept, rows), np.array(formulas, dtype=np.str_), pd.DataFrame(refused, columns=list(REFUSED)))
 
 
-def codes_of_table(
-    path: Path, *, symprec_ang: float, cache: Path | None = None, workers: int = 2
-) -> tuple[pd.DataFrame, Codes, pd.DataFrame]:
-    """The table, the codes of its usable rows, and a report of the unusable ones (`row`, `code`, `reason`).
+def _write_cache(path: Path, key: str, encoded: Encoded) -> None:
+    arrays = {name: getattr(encoded.codes, name) for name in Codes.__dataclass_fields__}
+    arrays |= {f"refused_{name}": encoded.refused[name].to_numpy(dtype=np.str_) for name in REFUSED}
+    fresh = path.with_suffix(".tmp.npz")
+    np.savez_compressed(fresh, key=key, formulas=encoded.formulas, **arrays)
+    os.replace(fresh, path)
 
-    `cache` names an .npz file of codes, with the report beside it as .refused.csv; both are written where
-    one is absent.
-    """
-    table = read_table(path)
-    report = cache.with_suffix(".refused.csv") if cache is not None else None
-    if cache is not None and report is not None and cache.exists() and report.exists():
-        return table, Codes.load(cache), pd.read_csv(report)
-    codes, refused = split_refused(featurize_table(table, symprec_ang=symprec_ang, workers=workers))
-    if cache is not None and report is not None:
-        codes.save(cache)
-        refused.to_csv(report, index=False)
-    return table, codes, refused
+
+def _cached(path: Path, key: str) -> Encoded | None:
+    """What the cache holds, None where that is something else."""
+    if not path.exists():
+        return None
+    try:
+        with path.open("rb") as file, np.load(file) as stored:
+            if str(stored["key"]) != key:
+                return None
+            refused = pd.DataFrame({name: stored[f"refused_{name}"].astype(object) for name in REFUSED})
+            refused["row"] = refused["row"].astype(int)
+            codes = Codes(**{name: stored[name] for name in Codes.__dataclass_fields__})
+            return Encoded(codes, stored["formulas"], refused)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None

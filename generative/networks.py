@@ -6,6 +6,7 @@ Shapes: B crystals, K orbits (padded), D latent dimensions, W model width. Paddi
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from functools import cache
 
@@ -283,7 +284,9 @@ class VaeNetwork(nn.Module):
         sites = SiteEmbedding(width, element_features)
         self.encoder = Encoder(sites, width, heads, layers, latent, dropout)
         self.decoder = Decoder(sites, width, heads, layers, latent, dropout)
-        self.properties = nn.Linear(latent, n_properties)
+        with warnings.catch_warnings():  # without labels the head is empty, and torch says so
+            warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
+            self.properties = nn.Linear(latent, n_properties)
         self.register_buffer("property_mean", torch.zeros(n_properties))
         self.register_buffer("property_std", torch.ones(n_properties))
         self.register_buffer("white_mean", torch.zeros(latent, dtype=torch.float64))

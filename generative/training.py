@@ -1,36 +1,31 @@
-"""Train a Wyckoff VAE on a table of crystals.
+"""Fit a Wyckoff VAE to codes.
 
-    python -m generative.training --data mp_train.csv.gz --out runs/vae --epochs 60
-
-Each epoch sees every training crystal once and one freshly substituted relative of each. The run is checkpointed every
-epoch; the same command resumes it. One tenth of the reduced formulas (seeded) is held out, none on both sides.
+Each epoch sees every training crystal once and one freshly substituted relative of each, and ends with a checkpoint
+from which the next run goes on.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import multiprocessing
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from torch import Tensor
 
 from campaigns.elements import SYMBOLS
 from generative.augmentation import substituted
-from generative.datasets import MAX_ORBITS, Codes, codes_of_table, stack
+from generative.datasets import MAX_ORBITS, Codes, stack
 from generative.networks import Batch, VaeNetwork, to_batch
+from generative.progress import console, tracked
+from generative.workers import worker_pool
 
-console = Console()
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -52,9 +47,6 @@ class TrainingSettings:
     held_out: float = 0.1
     symprec_ang: float = 0.1
     seed: int = 0
-
-
-PROPERTY_COLUMNS = {"formation_energy_ev_atom": "formation_energy_per_atom"}
 
 
 MAGPIE_PROPERTIES = (
@@ -85,13 +77,6 @@ def element_features() -> Tensor:
         table[z] = [source.get_elemental_property(Element(symbol), name) for name in MAGPIE_PROPERTIES]
     mean, std = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
     return torch.tensor(np.nan_to_num((table - mean) / std), dtype=torch.float32)
-
-
-def split_by_formula(formulas: pd.Series, fraction: float, seed: int) -> NDArray[np.bool_]:
-    """True where held out; a formula is never on both sides."""
-    unique = np.array(sorted(formulas.unique()))
-    chosen = np.random.default_rng(seed).choice(unique, size=round(fraction * len(unique)), replace=False)
-    return formulas.isin(set(chosen)).to_numpy()
 
 
 def _relatives(codes: Codes, seed: int) -> Codes:
@@ -139,14 +124,16 @@ class Trainer:
             n_properties=labels.shape[1],
             element_features=element_features(),
         )
-        self.network.property_mean.copy_(torch.tensor(np.nanmean(labels, axis=0)))
-        self.network.property_std.copy_(torch.tensor(np.nanstd(labels, axis=0)))
+        for i, values in enumerate(labels.T):
+            known = values[np.isfinite(values)]
+            if len(np.unique(known)) > 1:  # else the property head keeps mean 0 and deviation 1, and learns little
+                self.network.property_mean[i], self.network.property_std[i] = known.mean(), known.std()
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.epoch = 0
         self.seconds = 0.0
-        self.checkpoint = out / "checkpoint.pt"
+        self.checkpoint = out / CHECKPOINT
         if self.checkpoint.exists():
             state = torch.load(self.checkpoint, weights_only=True)
             self.network.load_state_dict(state["network"])
@@ -154,8 +141,13 @@ class Trainer:
             self.epoch, self.seconds = state["epoch"], state["seconds"]
 
     def run(self) -> VaeNetwork:
-        """Train to the last epoch; a fresh set of relatives is made by a second process meanwhile."""
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        """Train to the last epoch; a fresh set of relatives is made by a second process meanwhile.
+
+        Ctrl-C ends it at once; the checkpoint is that of the last whole epoch.
+        """
+        if self.epoch >= self.settings.epochs:
+            return self.network
+        with worker_pool(1) as pool:
             relatives = pool.submit(_relatives, self.codes, self.settings.seed + self.epoch)
             while self.epoch < self.settings.epochs:
                 extra = relatives.result()
@@ -173,7 +165,7 @@ class Trainer:
         totals: dict[str, float] = {}
         parts = list(batches(codes, settings.batch, rng))
         self.network.train()
-        for step, index in enumerate(parts):
+        for step, index in enumerate(tracked(parts, f"epoch {self.epoch + 1}/{settings.epochs}", len(parts))):
             progress = (self.epoch + step / len(parts)) / settings.epochs
             rate = settings.learning_rate * min(1.0, progress * 50 + 0.02) * 0.5 * (1 + math.cos(math.pi * progress))
             for group in self.optimiser.param_groups:
@@ -190,9 +182,6 @@ class Trainer:
                 totals[name] = totals.get(name, 0.0) + float(term.detach()) / len(parts)
         self.epoch += 1
         self.seconds += time.perf_counter() - start
-        left = self.seconds / self.epoch * (settings.epochs - self.epoch)
-        figures = "  ".join(f"{name} {value:.3f}" for name, value in totals.items())
-        console.print(f"epoch {self.epoch}/{settings.epochs}  {figures}  {self.seconds:.0f} s, {left:.0f} s left")
         state = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -202,6 +191,10 @@ class Trainer:
         temporary = self.checkpoint.with_suffix(".tmp")
         torch.save(state, temporary)
         os.replace(temporary, self.checkpoint)
+        left = self.seconds / self.epoch * (settings.epochs - self.epoch)
+        figures = "  ".join(f"{name} {value:.3f}" for name, value in totals.items())
+        said = f"epoch {self.epoch}/{settings.epochs}  {figures}  {self.seconds:.0f} s, {left:.0f} s left"
+        console.print(said, soft_wrap=True)
 
 
 @torch.no_grad()
@@ -222,48 +215,3 @@ def whiten(network: VaeNetwork, codes: Codes) -> None:
     covariance = torch.cov(z.T) + 1e-6 * torch.eye(z.shape[1], dtype=torch.float64)
     network.white_mean.copy_(mean)
     network.white_scale.copy_(torch.linalg.cholesky(covariance))
-
-
-def prepare(
-    data: Path, settings: TrainingSettings, cache: Path | None, workers: int
-) -> tuple[Codes, Codes, NDArray[np.float64], NDArray[np.float64], pd.DataFrame]:
-    """Training codes, held-out codes, the labels of each `[n, p]` (NaN where unknown), report of refused rows."""
-    table, codes, refused = codes_of_table(data, symprec_ang=settings.symprec_ang, cache=cache, workers=workers)
-    codes = codes.take(codes.n_atoms() <= settings.max_atoms)
-    held = split_by_formula(table["formula"], settings.held_out, settings.seed)[codes.row]
-    train = codes.take(~held)
-    labels = table.reindex(columns=list(PROPERTY_COLUMNS.values())).to_numpy(dtype=float)
-    return train, codes.take(held), labels[train.row], labels[codes.row[held]], refused
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=None, help="file of encoded crystals, written where absent")
-    parser.add_argument("--threads", type=int, default=2)
-    for name, value in asdict(TrainingSettings()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    arguments = vars(parser.parse_args())
-    settings = TrainingSettings(**{name: arguments[name] for name in asdict(TrainingSettings())})
-    out: Path = arguments["out"]
-    out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(arguments["threads"])
-    train, held, labels, held_labels, refused = prepare(
-        arguments["data"], settings, arguments["cache"], arguments["threads"]
-    )
-    refused.to_csv(out / "refused_rows.csv", index=False)
-    console.print(f"{len(train)} crystals to train on, {len(held)} held out, {len(refused)} refused")
-    trainer = Trainer(settings, train, labels, out)
-    network = trainer.run()
-    whiten(network, train)
-    from generative.bundle import write_bundle
-
-    write_bundle(
-        out, network, settings, train, held, held_labels, list(PROPERTY_COLUMNS),
-        data=arguments["data"].name, seconds=trainer.seconds,
-    )  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()

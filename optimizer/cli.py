@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +29,13 @@ app = typer.Typer(
 Campaign = Annotated[str, typer.Argument(help="A campaign YAML, or the name of an example like quickstart.")]
 Run = Annotated[str, typer.Argument(help="A run folder, or the name of a campaign under --runs-dir.")]
 RunsDir = Annotated[Path, typer.Option(help="Where run folders are kept.")]
+Data = Annotated[Path, typer.Option(help="CSV with CIFs, folder of CIF files, ASE database, .extxyz, pymatgen JSON.")]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="COLUMN=PROPERTY", help="A numeric column to learn, like gap=band_gap_ev."),
+]
+CifColumn = Annotated[str, typer.Option(help="The column of a CSV that holds the CIFs.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads and processes; all cores where absent.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
@@ -127,6 +135,44 @@ def export(run: Run, runs_dir: RunsDir = Path("runs"), as_json: Json = False) ->
 
 
 @app.command()
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for the run and its weights; the same again goes on.")],
+    label: Labels = None,
+    cif_column: CifColumn = "cif",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the crystals.")] = None,
+    max_atoms: Annotated[int | None, typer.Option(min=1, help="Most atoms in a primitive cell.")] = None,
+    symprec: Annotated[float | None, typer.Option(help="Symmetry tolerance in angstrom.")] = None,
+    latent: Annotated[int | None, typer.Option(min=1, help="Dimensions of the latent space.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Decides the split and the weights.")] = None,
+    threads: Threads = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, like batch=64; the run prints all."),
+    ] = None,
+    attribution: Annotated[str | None, typer.Option(help="Whom the model card credits for the crystals.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the weights, for the model card.")] = None,
+) -> None:
+    """Make a generator from your own crystals; Ctrl-C stops it, the same command goes on.
+
+    A campaign uses it with `generator: {kind: wyckoff_vae, weights: OUT}`.
+    """
+    from generative.training_run import changed_settings, train_generator
+
+    changes = {"epochs": epochs, "max_atoms": max_atoms, "symprec_ang": symprec, "latent": latent, "seed": seed}
+    train_generator(
+        data,
+        out,
+        changed_settings(changes, change or ()),
+        labels=label or (),
+        cif_column=cif_column,
+        attribution=attribution,
+        licence=licence,
+        threads=threads or cores(),
+    )
+
+
+@app.command()
 def kinds(
     role: Annotated[str | None, typer.Argument(help="One role, like oracle; every role where absent.")] = None,
 ) -> None:
@@ -165,6 +211,11 @@ def doctor(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
         print_checks(checks)
     if any(each.verdict == "fault" for each in checks):
         raise typer.Exit(UserError.exit_code)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def example_names() -> list[str]:

@@ -44,7 +44,7 @@ CLOSEST_ANG = 0.5  # two atoms nearer than this are no crystal to learn from
 class Params(Strict):
     """Which weights to use."""
 
-    weights: str = Field("bundled", description="`bundled`, or a folder written by generative.training.")
+    weights: str = Field("bundled", description="`bundled`, or a folder written by `optimize train`.")
     refine_steps: int = Field(200, ge=1, le=100_000, description="Batches of 64 crystals in one refinement.")
 
 

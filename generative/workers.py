@@ -1,0 +1,46 @@
+"""Processes that compute beside this one and die with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from threading import Thread, current_thread, main_thread
+
+
+def worker_pool(workers: int) -> ProcessPoolExecutor:
+    """Fresh interpreters: forking a process that runs threads of torch may hang. Ctrl-C ends them without words."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start)
+    with _interrupts_ignored():  # by the processes that these calls start, until they run `_start`
+        for _ in range(workers):
+            pool.submit(os.getpid)
+    return pool
+
+
+def _start() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker waits for work for ever, also when its parent was killed: nothing else would end it."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if current_thread() is not main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
