@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 from torch import Tensor
@@ -39,8 +41,12 @@ def _values(z: Tensor) -> list[dict[str, float] | None]:
     ]
 
 
-def _fit(objective: CampaignObjective, z: Tensor, values=None, device: str = "cpu") -> FittedSurrogate:
-    y, observed = objective.table(_values(z) if values is None else values)
+@cache
+def _fit(objective: CampaignObjective, n: int, device: str = "cpu", outcome: str = "measured") -> FittedSurrogate:
+    """A surrogate that has seen `_latents(n, 0)`: what was measured there, the same everywhere, or failures only."""
+    z = _latents(n, 0)
+    constant = {"bulk_modulus_gpa": 100.0, "density_g_cm3": 5.0}
+    y, observed = objective.table({"measured": _values(z), "constant": [constant] * n, "failed": [None] * n}[outcome])
     surrogate = exact_gp.build(exact_gp.Params(), SurrogateContext(torch.device(device), objective.outcomes))
     return surrogate.fit(z.to(device), y.to(device), observed=observed.to(device))
 
@@ -62,7 +68,7 @@ def _check(chosen: Tensor, n: int, expected: int) -> None:
 @pytest.mark.parametrize("objective", [ONE, TWO, TARGET], ids=["one", "two", "target"])
 def test_a_batch_is_q_different_rows_and_follows_from_the_seed(kind, device, objective, disturb):
     z = _latents(15, 0)
-    fitted, context = _fit(objective, z, device=device), _context(_latents(60, 1), z, device=device)
+    fitted, context = _fit(objective, 15, device), _context(_latents(60, 1), z, device=device)
     results = []
     for number in (1, 2):
         disturb(number)
@@ -75,7 +81,7 @@ def test_parameters_written_out_in_full_choose_the_same(kind):
     """As in the resolved copy of the campaign file, from which a run is resumed."""
     params = load_kind(ROLE, kind).Params().model_dump(mode="json")
     z = _latents(15, 0)
-    fitted, context = _fit(ONE, z), _context(_latents(30, 1), z)
+    fitted, context = _fit(ONE, 15), _context(_latents(30, 1), z)
     resolved = build_kind(ROLE, KindSpec(kind=kind, **params), None, ROLE)
     chosen = [each.propose(fitted, ONE, context, q=3, seed=4) for each in (_build(kind), resolved)]
     assert torch.equal(*chosen)
@@ -85,7 +91,7 @@ def test_parameters_written_out_in_full_choose_the_same(kind):
 def test_a_small_pool_is_used_up(kind, device, n, q, expected):
     z = _latents(10, 0)
     context = _context(_latents(n, 1), z, device=device)
-    chosen = _build(kind).propose(_fit(ONE, z, device=device), ONE, context, q=q, seed=0)
+    chosen = _build(kind).propose(_fit(ONE, 10, device), ONE, context, q=q, seed=0)
     _check(chosen, n, expected)
 
 
@@ -93,21 +99,21 @@ def test_a_small_pool_is_used_up(kind, device, n, q, expected):
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_hardly_any_observation(kind, objective, n):
     z = _latents(n, 0)
-    chosen = _build(kind).propose(_fit(objective, z), objective, _context(_latents(20, 1), z), q=4, seed=0)
+    chosen = _build(kind).propose(_fit(objective, n), objective, _context(_latents(20, 1), z), q=4, seed=0)
     _check(chosen, 20, 4)
 
 
 @one_or_two_goals
 def test_every_candidate_failed(kind, objective):
     z = _latents(12, 0)
-    fitted = _fit(objective, z, [None] * 12)
+    fitted = _fit(objective, 12, outcome="failed")
     _check(_build(kind).propose(fitted, objective, _context(_latents(20, 1), z), q=4, seed=0), 20, 4)
 
 
 @one_or_two_goals
 def test_constant_outcomes(kind, objective):
     z = _latents(12, 0)
-    fitted = _fit(objective, z, [{"bulk_modulus_gpa": 100.0, "density_g_cm3": 5.0}] * 12)
+    fitted = _fit(objective, 12, outcome="constant")
     _check(_build(kind).propose(fitted, objective, _context(_latents(20, 1), z), q=4, seed=0), 20, 4)
 
 
@@ -117,7 +123,7 @@ def test_what_is_pending_is_proposed_only_when_nothing_else_is_left(kind, device
     z, pool = _latents(15, 0), _latents(20, 1)
     pool = pool[pool[:, 0].argsort(descending=True)]
     context = _context(pool, z, pending=pool[:10].clone(), device=device)
-    fitted = _fit(objective, z, device=device)
+    fitted = _fit(objective, 15, device)
     for seed in range(3):
         chosen = _build(kind).propose(fitted, objective, context, q=4, seed=seed)
         _check(chosen, 20, 4)
@@ -133,12 +139,12 @@ def test_repeated_rows_and_what_is_measured_are_no_obstacle(kind, device, object
     pool[10:] = pool[:10]
     pool[0] = z[0]
     context = _context(pool, z, pending=torch.cat([_latents(2, 3), z[:2]]), device=device)
-    chosen = _build(kind).propose(_fit(objective, z, device=device), objective, context, q=4, seed=0)
+    chosen = _build(kind).propose(_fit(objective, 15, device), objective, context, q=4, seed=0)
     _check(chosen, 20, 4)
 
 
 def test_inputs_are_left_alone(kind):
     z, pool, pending = _latents(10, 0), _latents(20, 1), _latents(3, 2)
     copies = z.clone(), pool.clone(), pending.clone()
-    _build(kind).propose(_fit(ONE, z), ONE, _context(pool, z, pending), q=4, seed=0)
+    _build(kind).propose(_fit(ONE, 10), ONE, _context(pool, z, pending), q=4, seed=0)
     assert all(torch.equal(a, b) for a, b in zip(copies, (z, pool, pending), strict=True))
