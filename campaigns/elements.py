@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 _PERIODIC_TABLE = """
 H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb
@@ -39,7 +40,9 @@ def expand_elements(names: Iterable[str]) -> tuple[str, ...]:
         elif name in SYMBOLS:
             found[name] = None
         else:
-            raise ValueError(
-                f"{name!r} is no element or group; write a symbol like O, or one of {', '.join(ELEMENT_GROUPS)}"
-            )
+            near = get_close_matches(str(name).capitalize(), SYMBOLS, 1) if len(str(name)) < 3 else []
+            near = near or get_close_matches(str(name), ELEMENT_GROUPS, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            groups = ", ".join(ELEMENT_GROUPS)
+            raise ValueError(f"{name!r} is no element or group; write a symbol like O, or one of {groups}{hint}")
     return tuple(found)

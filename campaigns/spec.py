@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -22,15 +21,27 @@ from pydantic_core import CoreSchema
 
 from campaigns.elements import ELEMENT_GROUPS, SYMBOLS, expand_elements
 from campaigns.records import PROPERTY_NAME
-from campaigns.validation import Strict, spec_errors
-from campaigns.yaml_files import read_yaml
+from campaigns.validation import Strict, fault_at, spec_errors
+from campaigns.yaml_files import dump_yaml, read_yaml
 
 
 class KindSpec(BaseModel):
     """`kind: NAME` and that kind's own parameters beside it; they are validated when the kind is loaded."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    kind: str
+    kind: str = Field(description="The name of a kind; `optimize kinds` lists them.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_kind(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"kind": value}
+        if not isinstance(value, dict | KindSpec):
+            raise ValueError(f"{value!r} is no kind; write its name, or {{kind: NAME}} with its parameters")
+        if isinstance(value, dict) and "kind" not in value:
+            given = f"among {', '.join(map(str, value))}" if value else "in {}"
+            raise ValueError(f"there is no `kind` {given}; write {{kind: NAME}} with its parameters")
+        return value
 
     @property
     def params(self) -> dict[str, Any]:
@@ -40,8 +51,8 @@ class KindSpec(BaseModel):
 class Range(Strict):
     """`[low, high]`, both included."""
 
-    low: int = Field(ge=1)
-    high: int = Field(ge=1)
+    low: int = Field(ge=1, le=1000)
+    high: int = Field(ge=1, le=1000)
 
     @model_validator(mode="before")
     @classmethod
@@ -52,13 +63,20 @@ class Range(Strict):
             if len(value) != 2:
                 raise ValueError(f"{value!r} must be two numbers, [low, high]")
             return {"low": value[0], "high": value[1]}
+        if not isinstance(value, dict | Range):
+            raise ValueError(f"{value!r} is no range; write [low, high], or one number")
         return value
 
     @model_validator(mode="after")
     def _ordered(self) -> Range:
         if self.low > self.high:
-            raise ValueError(f"[{self.low}, {self.high}] has its low end above its high end")
+            raise ValueError(
+                f"[{self.low}, {self.high}] has its low end above its high end; write [{self.high}, {self.low}]"
+            )
         return self
+
+    def __str__(self) -> str:
+        return f"[{self.low}, {self.high}]"
 
     def __contains__(self, number: int) -> bool:
         return self.low <= number <= self.high
@@ -69,7 +87,7 @@ class Range(Strict):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        number = {"type": "integer", "minimum": 1}
+        number = {"type": "integer", "minimum": 1, "maximum": 1000}
         pair = {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
         return {"description": cls.__doc__, "anyOf": [pair, number]}
 
@@ -77,9 +95,13 @@ class Range(Strict):
 class Elements(Strict):
     """Which elements may occur. Entries are symbols or group names; `exclude` wins over `include`."""
 
-    include: tuple[str, ...] | None = Field(None, description="Allowed elements; all where absent.")
-    exclude: tuple[str, ...] = Field(("radioactive", "noble_gas"), description="Elements or groups never used.")
-    require: tuple[str, ...] = Field((), description="Elements every crystal must contain.")
+    include: tuple[str, ...] | None = Field(
+        None, min_length=1, description="Allowed elements and groups, like [Ti, O, halogen]; all where absent."
+    )
+    exclude: tuple[str, ...] = Field(
+        ("radioactive", "noble_gas"), description="Elements and groups never used, like [toxic, Pt]."
+    )
+    require: tuple[str, ...] = Field((), description="Elements every crystal must contain, like [O].")
 
     @field_validator("include", "exclude", "require")
     @classmethod
@@ -101,9 +123,13 @@ class Elements(Strict):
     @model_validator(mode="after")
     def _possible(self) -> Elements:
         if not self.allowed:
-            raise ValueError("no element is left: `exclude` removes everything in `include`")
+            everything = "every element" if self.include is None else f"all of `include` [{', '.join(self.include)}]"
+            raise fault_at("exclude", f"[{', '.join(self.exclude)}] removes {everything}; leave some element")
         if missing := sorted(self.required - self.allowed):
-            raise ValueError(f"requires {', '.join(missing)}, which `include` and `exclude` leave out")
+            raise fault_at(
+                "require",
+                f"{', '.join(missing)} is left out by `include` or `exclude`; allow it there, or drop it here",
+            )
         return self
 
 
@@ -115,7 +141,7 @@ class SearchSpace(Strict):
     n_atoms: Range = Field(Range(low=1, high=20), description="Atoms in the primitive cell, [low, high].")
     charge_neutral: bool = Field(False, description="Keep only formulas smact can charge-balance.")
     space_groups: tuple[Annotated[int, Field(ge=1, le=230)], ...] | None = Field(
-        None, description="Allowed space-group numbers; all where absent."
+        None, min_length=1, description="Allowed space groups by number, 1 to 230, like [62, 225]; all where absent."
     )
     min_distance_ang: float = Field(
         1.0, ge=0.5, le=4.0, description="No two atoms closer than this, periodic images included (angstrom)."
@@ -130,22 +156,29 @@ class SearchSpace(Strict):
     def _pairs(cls, value: dict[str, float]) -> dict[str, float]:
         for pair in value:
             parts = pair.split("-")
-            if len(parts) != 2:
-                raise ValueError(f"pair {pair!r} must be two symbols joined by '-', like O-O")
-            expand_elements(parts)
+            if len(parts) != 2 or not set(parts) <= set(SYMBOLS):
+                raise ValueError(f"pair {pair!r} must be two element symbols joined by '-', like O-O")
         return value
 
     @model_validator(mode="after")
     def _consistent(self) -> SearchSpace:
-        if len(self.elements.required) > self.n_elements.high:
-            raise ValueError(
-                f"requires {len(self.elements.required)} elements but n_elements allows at most {self.n_elements.high}"
+        required, allowed = sorted(self.elements.required), self.elements.allowed
+        if len(required) > self.n_elements.high:
+            raise fault_at(
+                "n_elements",
+                f"{self.n_elements} is too few for the required elements {', '.join(required)}; raise it",
             )
-        if len(self.elements.allowed) < self.n_elements.low:
-            raise ValueError(
-                f"n_elements asks for at least {self.n_elements.low} elements but only "
-                f"{len(self.elements.allowed)} are allowed"
-            )
+        if len(allowed) < self.n_elements.low:
+            raise fault_at("n_elements", f"{self.n_elements} is too many: only {len(allowed)} are allowed; lower it")
+        if (fewest := max(len(required), self.n_elements.low)) > self.n_atoms.high:
+            raise fault_at("n_atoms", f"{self.n_atoms} is too few for {fewest} different elements; raise it")
+        for pair, distance in self.min_pair_distances_ang.items():
+            if distance < self.min_distance_ang:
+                raise fault_at(
+                    f"min_pair_distances_ang.{pair}",
+                    f"{distance:g} lies below min_distance_ang {self.min_distance_ang:g}, which holds for every pair; "
+                    "raise it or take it out",
+                )
         if self.formula is not None:
             self._check_formula(self.formula)
         return self
@@ -153,17 +186,20 @@ class SearchSpace(Strict):
     def _check_formula(self, formula: str) -> None:
         counts = self.formula_counts
         assert counts is not None
-        if not counts:
-            raise ValueError(f"formula {formula!r} cannot be read; write it like LiFePO4")
-        if outside := sorted(set(counts) - self.elements.allowed):
-            raise ValueError(f"formula {formula!r} holds {', '.join(outside)}, which the elements leave out")
-        if lacking := sorted(self.elements.required - set(counts)):
-            raise ValueError(f"formula {formula!r} lacks the required {', '.join(lacking)}")
-        if len(counts) not in self.n_elements:
-            raise ValueError(f"formula {formula!r} has {len(counts)} elements, outside n_elements")
         size = sum(counts.values())
-        if not any(n % size == 0 for n in range(self.n_atoms.low, self.n_atoms.high + 1)):
-            raise ValueError(f"formula {formula!r} has {size} atoms and no multiple of that lies inside n_atoms")
+        problem = ""
+        if not counts:
+            problem = "cannot be read as whole numbers of atoms; write it like LiFePO4"
+        elif outside := sorted(set(counts) - self.elements.allowed):
+            problem = f"holds {', '.join(outside)}, which the elements leave out; allow it there"
+        elif lacking := sorted(self.elements.required - set(counts)):
+            problem = f"lacks the required {', '.join(lacking)}; add it, or require less"
+        elif len(counts) not in self.n_elements:
+            problem = f"has {len(counts)} elements, outside n_elements {self.n_elements}; widen that"
+        elif not any(n % size == 0 for n in range(self.n_atoms.low, self.n_atoms.high + 1)):
+            problem = f"has {size} atoms and no multiple of that lies inside n_atoms {self.n_atoms}; widen that"
+        if problem:
+            raise fault_at("formula", f"{formula!r} {problem}")
 
     @property
     def formula_counts(self) -> dict[str, int] | None:
@@ -173,23 +209,29 @@ class SearchSpace(Strict):
         from pymatgen.core import Composition
 
         try:
-            reduced = Composition(self.formula).reduced_composition
+            amounts = Composition(self.formula).reduced_composition.get_el_amt_dict()
         except ValueError:
             return {}
-        return {str(el): round(n) for el, n in reduced.get_el_amt_dict().items()}
+        whole = all(float(n).is_integer() for n in amounts.values())
+        return {str(el): round(n) for el, n in amounts.items()} if whole else {}
+
+
+WRITE_GOAL = "write `maximize`, `minimize`, or `{target: NUMBER}`"
 
 
 class Objective(Strict):
     """One goal for one property: `maximize`, `minimize`, or `{target: value}`."""
 
     goal: Literal["maximize", "minimize", "target"]
-    target: float | None = Field(None, allow_inf_nan=False)
+    target: float | None = Field(None, allow_inf_nan=False, description="What to come close to, like {target: 1.5}.")
 
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, value: Any) -> Any:
-        if isinstance(value, str):
+        if isinstance(value, str) and value in ("maximize", "minimize"):
             return {"goal": value}
+        if not isinstance(value, dict | Objective):
+            raise ValueError(f"{value!r} is no goal; {WRITE_GOAL}")
         if isinstance(value, dict) and "goal" not in value and "target" in value:
             return {"goal": "target", **value}
         return value
@@ -197,7 +239,7 @@ class Objective(Strict):
     @model_validator(mode="after")
     def _target_has_value(self) -> Objective:
         if (self.goal == "target") != (self.target is not None):
-            raise ValueError("write `maximize`, `minimize`, or `{target: NUMBER}`")
+            raise ValueError(f"goal {self.goal!r} does not go with target {self.target}; {WRITE_GOAL}")
         return self
 
     @model_serializer
@@ -221,12 +263,19 @@ class Constraint(Strict):
     min: float | None = Field(None, allow_inf_nan=False)
     max: float | None = Field(None, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keys(cls, value: Any) -> Any:
+        if not isinstance(value, dict | Constraint):
+            raise ValueError(f"{value!r} is no bound; write {{min: NUMBER}}, {{max: NUMBER}} or both")
+        return value
+
     @model_validator(mode="after")
     def _bounds(self) -> Constraint:
         if self.min is None and self.max is None:
-            raise ValueError("needs `min`, `max` or both")
+            raise ValueError("needs `min`, `max` or both, like {max: 0.1}")
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min} lies above max {self.max}")
+            raise ValueError(f"min {self.min} lies above max {self.max}; swap them")
         return self
 
 
@@ -241,14 +290,15 @@ class Refinement(Strict):
     @model_validator(mode="after")
     def _one(self) -> Refinement:
         if (self.every is None) == (self.stalled_rounds is None):
-            raise ValueError("give one of `every` and `stalled_rounds`, or write `refine: off`")
+            given = "neither" if self.every is None else f"every {self.every} and stalled_rounds {self.stalled_rounds}"
+            raise ValueError(f"has {given}; give one of `every` and `stalled_rounds`, or write `refine: off`")
         return self
 
 
 class Budget(Strict):
     """When to stop. One oracle call is one candidate entering the dearest stage of the cascade."""
 
-    oracle_calls: int = Field(ge=1, description="How many candidates may enter the dearest oracle.")
+    oracle_calls: int = Field(ge=1, le=1_000_000, description="How many candidates may enter the dearest oracle.")
     hours: float | None = Field(None, gt=0, allow_inf_nan=False, description="Wall-clock limit, in hours.")
 
 
@@ -305,27 +355,47 @@ class CampaignSpec(Strict):
     budget: Budget = Field(description="When to stop, like {oracle_calls: 48}.")
     export: Export = Field(Export(), description="What `optimize export` writes.")
 
-    @field_validator("generator", "surrogate", "acquisition", mode="before")
-    @classmethod
-    def _bare_kind(cls, value: Any) -> Any:
-        return {"kind": value} if isinstance(value, str) else value
-
     @field_validator("start", "oracles", mode="before")
     @classmethod
-    def _kind_list(cls, value: Any) -> Any:
-        items = value if isinstance(value, list | tuple) else [value]
-        return [{"kind": item} if isinstance(item, str) else item for item in items]
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | dict) else value
 
     @model_validator(mode="after")
     def _pool_holds_a_batch(self) -> CampaignSpec:
         if self.pool_size < self.batch_size:
-            raise ValueError(f"pool_size {self.pool_size} is smaller than batch_size {self.batch_size}")
+            raise fault_at(
+                "pool_size",
+                f"{self.pool_size} is smaller than batch_size {self.batch_size}; raise it, or lower batch_size",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _no_oracle_twice(self) -> CampaignSpec:
+        for place, oracle in enumerate(self.oracles):
+            if (first := self.oracles.index(oracle)) < place:
+                raise fault_at(
+                    f"oracles.{place}", f"{oracle.kind!r} is the same as oracles.{first}; take one of them out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _targets_are_feasible(self) -> CampaignSpec:
+        for name, goal in self.objectives.items():
+            bound = self.constraints.get(name)
+            if bound is None or goal.target is None:
+                continue
+            for sign, limit in (("below min", bound.min), ("above max", bound.max)):
+                if limit is not None and (goal.target < limit if "min" in sign else goal.target > limit):
+                    raise fault_at(
+                        f"objectives.{name}.target",
+                        f"{goal.target:g} lies {sign} {limit:g} of constraints.{name}; move one of them",
+                    )
         return self
 
     @field_validator("refine", mode="before")
     @classmethod
-    def _yaml_off(cls, value: Any) -> Any:
-        return "off" if value is False else value  # YAML 1.1 reads a bare `off` as false
+    def _false_is_off(cls, value: Any) -> Any:
+        return "off" if value is False else value
 
     @field_validator("objectives", "constraints")
     @classmethod
@@ -347,7 +417,7 @@ def load_spec(path: Path) -> CampaignSpec:
 
 def dump_spec(spec: CampaignSpec) -> str:
     """The campaign as YAML, every default written out; `load_spec` reads it back as the same spec."""
-    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return dump_yaml(spec.model_dump(mode="json"))
 
 
 def parse_spec(data: dict[str, Any]) -> CampaignSpec:

@@ -9,10 +9,21 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from campaigns.errors import SpecError
 
 LONGEST_VALUE = 80
+FAULT_AT = "fault_at"
+WORDS = {
+    "model_type": "must hold keys and values",
+    "model_attributes_type": "must hold keys and values",
+    "dict_type": "must hold keys and values",
+    "tuple_type": "must be a list",
+    "string_type": "must be text",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+}
 
 
 class Strict(BaseModel):
@@ -26,31 +37,41 @@ class Strict(BaseModel):
         if isinstance(value, bool) and info.field_name is not None:
             members = _members(cls.model_fields[info.field_name].annotation)
             if bool not in members and (int in members or float in members):
-                raise ValueError(f"{value!r} is not a number")
+                raise ValueError(f"{value!r} is not a number; write one")
         return value
 
 
+def fault_at(path: str, problem: str) -> PydanticCustomError:
+    """For validators of a whole model: raise it to name the key inside the model that is at fault."""
+    return PydanticCustomError(FAULT_AT, "{problem}", {"path": path, "problem": problem})
+
+
 def spec_errors(error: ValidationError, root: str = "", model: type[BaseModel] | None = None) -> list[SpecError]:
-    """One SpecError per fault. `root` is the YAML path of what was validated as `model`."""
-    return [_spec_error(dict(item), root, model) for item in error.errors(include_url=False)]
+    """One SpecError per fault. `root` is the YAML path of what was validated as `model`.
+
+    Unknown keys come first: where one is misspelt, the key that was meant is missing too.
+    """
+    found = sorted(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
+    return [_spec_error(dict(item), root, model) for item in found]
 
 
 def _spec_error(item: dict[str, Any], root: str, model: type[BaseModel] | None) -> SpecError:
     kind, value = item["type"], item.get("input")
     parts, owner, description = _locate(item["loc"], model, last_is_key=kind == "extra_forbidden")
+    if kind == FAULT_AT:
+        parts = [*parts, item["ctx"]["path"]]
     path = ".".join([root, *parts] if root else parts) or "campaign"
     if kind == "extra_forbidden":
         return _unknown_key(path, parts[-1], value, owner)
     if kind == "missing":
         return SpecError(path, "is missing.", f"Add it: {description}" if description else "Add it.")
-    message = re.sub(r"^(Input|String|Dictionary|Tuple|List) should", "must", item["msg"])
-    message = message.removeprefix("Value error, ").removesuffix(".").replace(" after validation", "")
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        message = "must hold keys and values"
-    if kind == "string_type" and isinstance(value, bool):
-        description = "YAML reads a bare No, Yes, On or Off as true or false; put it in quotes."
-    if kind == "value_error":  # our own validators name value and remedy
+    message = item["msg"].removeprefix("Value error, ").removesuffix(".")
+    if kind in ("value_error", FAULT_AT):  # our own validators name value and remedy
         return SpecError(path, f"{message}.")
+    message = re.sub(r"^(Input|String|Dictionary|Tuple|List) should", "must", message).replace(" after validation", "")
+    message = WORDS.get(kind, message)
+    if kind == "tuple_type" and isinstance(value, str | int | float):
+        description = f"Write [{value}]. {description}".strip()
     return SpecError(path, f"{message} (got {_short(value)}).", description)
 
 
@@ -67,7 +88,8 @@ def _locate(
 ) -> tuple[list[str], type[BaseModel] | None, str]:
     """Pydantic's location -> (YAML path, the model the last key belongs to, that key's description).
 
-    Pydantic puts the name of a union's member into the location; it is no part of the YAML and is left out.
+    What an item of a list or a mapping lacks in description it has from the key it stands under. Pydantic puts the
+    name of a union's member into the location; it is no part of the YAML and is left out.
     """
     parts: list[str] = []
     annotation: Any = model
@@ -77,13 +99,11 @@ def _locate(
         owner = next((m for m in members if isinstance(m, type) and issubclass(m, BaseModel)), None)
         if owner and part in owner.model_fields:
             field = owner.model_fields[str(part)]
-            annotation, description = field.annotation, field.description or ""
+            annotation, description = field.annotation, field.description or description
         elif inner := [m for m in members if get_origin(m) in (dict, tuple, list, Mapping)]:
-            annotation, description = get_args(inner[0])[-1 if get_origin(inner[0]) is dict else 0], ""
+            annotation = get_args(inner[0])[-1 if get_origin(inner[0]) is dict else 0]
         elif len(members) > 1 and not (last_is_key and place == len(loc)):
             continue
-        else:
-            description = ""
         parts.append(str(part))
     return parts, owner, description
 
