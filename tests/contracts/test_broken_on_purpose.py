@@ -48,7 +48,7 @@ NOTICED = {
     ("start", "broken_seed"): "test_the_same_seed_gives_the_same",
 }
 """(role, kind) -> the test that must fail for it."""
-SLOW = "align or refin or restored or worker"
+SLOW = "align or refin or restored or worker or held_out"
 """Words of tests that take seconds; of them only the one that a flaw is about is run."""
 
 Verdicts = dict[tuple[str, str], dict[str, set[str]]]  # (suite, kind) -> "passed" or "failed" -> names of tests
