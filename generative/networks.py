@@ -31,6 +31,7 @@ SYSTEMS = {  # which of (log b/a, log c/a, cos alpha, cos beta, cos gamma) a lat
     "monoclinic": (1, 1, 0, 1, 0),
     "triclinic": (1, 1, 1, 1, 1),
 }
+WIDEST = 4.0  # bound of the logarithms of lengths and length ratios: what lies beyond would overflow, not be a crystal
 LATTICE_SCALE = (0.02, 0.05, 0.05, 0.05, 0.05, 0.05)  # errors that count as one unit in the lattice loss
 
 
@@ -79,11 +80,12 @@ def lattice_from_shape(shape: np.ndarray, number: int, n_atoms: int) -> np.ndarr
     group = space_group(number)
     free = np.array(SYSTEMS[group.system])
     log_b, log_c, *cosines = shape[1:] * free
+    log_b, log_c = np.clip([log_b, log_c], -WIDEST, WIDEST)
     ca, cb, cg = np.clip(cosines, -0.95, 0.95)
     if group.system == "hexagonal":
         cg = -0.5
     unit = math.exp(log_b + log_c) * math.sqrt(max(1 + 2 * ca * cb * cg - ca**2 - cb**2 - cg**2, 1e-6))
-    volume = math.exp(3 * shape[0]) * n_atoms / abs(np.linalg.det(group.primitive))
+    volume = math.exp(3 * np.clip(shape[0], -WIDEST, WIDEST)) * n_atoms / abs(np.linalg.det(group.primitive))
     a = (volume / unit) ** (1 / 3)
     return np.array([a, a * math.exp(log_b), a * math.exp(log_c), *np.degrees(np.arccos([ca, cb, cg]))])
 

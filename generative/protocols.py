@@ -79,7 +79,7 @@ class Generator(Protocol):
     def refine(self, xs: Sequence[Structure], weights: Sequence[float], *, seed: int) -> Generator:
         """A new generator, retrained on `xs` weighted by `weights` with replay; self is unchanged.
 
-        Raises ValueError where no crystal of positive weight can be encoded.
+        Raises ValueError where no crystal of positive weight can be encoded, or training diverges.
         """
         ...
 

@@ -53,6 +53,7 @@ def retrained(
     The mean of the weights before and after keeps nearly all of what was learned for the campaign and forgets little
     (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
     replay_labels `[len(replay), p]`: standardised targets of the property head; measured crystals have none.
+    Raises ValueError where the loss is no longer a number.
     """
     settings = TrainingSettings()
     device = network.white_mean.device
@@ -71,6 +72,8 @@ def retrained(
         labels = torch.cat([unlabelled, replay_labels[theirs]]).float().to(device)
         terms = loss_terms(student, batch, labels, noise)
         loss = torch.stack([parts.get(name, 1.0) * term for name, term in terms.items()]).sum()
+        if not torch.isfinite(loss):
+            raise ValueError(f"training diverged in step {step + 1} of {steps}")
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)

@@ -56,7 +56,6 @@ def test_a_good_campaign_is_built_and_can_be_told(tmp_path):
         ({"start": ["generator_samples", {"kind": "table", "path": "no.csv"}]}, r"^start\.1: path: .* does not exist"),
         ({"acquisition": {"kind": "log_nei", "no_key": 1}}, r"^acquisition\.no_key: unknown key"),
         ({"surrogate": "nowhere"}, r"^surrogate\.kind: unknown"),
-        ({"refine": {"every": 2}}, r"^refine: "),
         ({"space": {"space_groups": [227], "n_atoms": [1, 1]}}, r"^space: no allowed space group"),
     ],
 )
