@@ -100,12 +100,12 @@ def batches(codes: Codes, size: int, rng: np.random.Generator) -> Iterator[NDArr
 def loss_terms(network: VaeNetwork, batch: Batch, labels: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
     """Batch means: the reconstruction parts, `kl` (nats) and `properties` (squared error in standard deviations)."""
     mean, log_variance = network.encoder(batch)
-    z = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=noise)
+    z = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=noise).to(mean.device)
     terms = {name: part.mean() for name, part in network.reconstruction(z, batch).items()}
     terms["kl"] = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
     known = torch.isfinite(labels)
     error = (network.properties(z) - torch.nan_to_num(labels))[known]
-    terms["properties"] = (error**2).mean() if known.any() else torch.zeros(())
+    terms["properties"] = (error**2).mean() if known.any() else torch.zeros((), device=z.device)
     return terms
 
 
