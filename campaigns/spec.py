@@ -136,7 +136,7 @@ class Elements(Strict):
 class SearchSpace(Strict):
     """What may be proposed. Elements, counts, groups, formula are masks in decoding; the rest is screened."""
 
-    elements: Elements = Elements()
+    elements: Elements = Field(Elements(), description="Which may occur, like {include: [Ti, O], require: [O]}.")
     n_elements: Range = Field(Range(low=1, high=5), description="Number of different elements, [low, high].")
     n_atoms: Range = Field(Range(low=1, high=20), description="Atoms in the primitive cell, [low, high].")
     charge_neutral: bool = Field(False, description="Keep only formulas smact can charge-balance.")

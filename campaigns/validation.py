@@ -60,14 +60,14 @@ def _spec_error(item: dict[str, Any], root: str, model: type[BaseModel] | None) 
     parts, owner, description = _locate(item["loc"], model, last_is_key=kind == "extra_forbidden")
     if kind == FAULT_AT:
         parts = [*parts, item["ctx"]["path"]]
-    path = ".".join([root, *parts] if root else parts) or "campaign"
+    path = ".".join(map(_visible, [root, *parts] if root else parts)) or "campaign"
     if kind == "extra_forbidden":
         return _unknown_key(path, parts[-1], value, owner)
     if kind == "missing":
         return SpecError(path, "is missing.", f"Add it: {description}" if description else "Add it.")
     message = item["msg"].removeprefix("Value error, ").removesuffix(".")
     if kind in ("value_error", FAULT_AT):  # our own validators name value and remedy
-        return SpecError(path, f"{message}.")
+        return SpecError(path, message if message.endswith("?") else f"{message}.")
     message = re.sub(r"^(Input|String|Dictionary|Tuple|List) should", "must", message).replace(" after validation", "")
     message = WORDS.get(kind, message)
     if kind == "tuple_type" and isinstance(value, str | int | float):
@@ -115,6 +115,11 @@ def _members(annotation: Any) -> list[Any]:
     if get_origin(annotation) in (Union, types.UnionType):
         return [m for part in get_args(annotation) if part is not types.NoneType for m in _members(part)]
     return [annotation]
+
+
+def _visible(key: str) -> str:
+    """A key that looks right may hold what nobody sees: a zero-width space, one that does not break."""
+    return key if key.isascii() and key.isprintable() else ascii(key)
 
 
 def _short(value: Any) -> str:

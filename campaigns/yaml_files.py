@@ -128,9 +128,9 @@ def _parse(text: str, path: Path) -> Any:
         raise UserError(f"{_place(path, error)}: {error.problem}.", error.remedy) from None
     except yaml.constructor.ConstructorError as error:
         problem = str(error.problem).replace("could not determine a constructor for", "will not follow")
-        raise UserError(
-            f"{_place(path, error)}: {problem}.", "Only plain YAML values are read; remove the tag."
-        ) from None
+        tag = problem != error.problem
+        remedy = "Only plain YAML values are read; remove the tag." if tag else "Mend that line."
+        raise UserError(f"{_place(path, error)}: {problem}.", remedy) from None
     except yaml.MarkedYAMLError as error:
         remedy = "Mend that line; keys and values are written `key: value`, indented with spaces."
         raise UserError(f"{_place(path, error)}: not YAML ({error.problem}).", remedy) from None

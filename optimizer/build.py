@@ -11,7 +11,7 @@ import torch
 
 from campaigns.errors import SpecError, UnknownChoiceError
 from campaigns.kinds import build_kind
-from campaigns.spec import CampaignSpec
+from campaigns.spec import CampaignSpec, SearchSpace
 from generative.grammar import Grammar
 from generative.protocols import Generator
 from optimizer.cascade import Cascade
@@ -69,13 +69,10 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
     objective = CampaignObjective.from_spec(spec)
     cascade = Cascade.build(spec.oracles, OracleContext(device=device.type, folder=str(folder)), spec.space)
     _check_properties(spec, cascade)
+    _check_order(cascade)
     generator: Generator = build_kind("generator", spec.generator, device, "generator")
     if not Grammar(spec.space).group_mask().any():
-        raise SpecError(
-            "space",
-            "no allowed space group can hold a crystal with these atom counts.",
-            "Widen n_atoms or space_groups.",
-        )
+        raise _no_space_group(spec.space)
     context = StartContext(str(folder), objective.properties)
     starts = tuple(
         (each.kind, build_kind("start", each, context, f"start.{index}")) for index, each in enumerate(spec.start)
@@ -106,6 +103,31 @@ def _check_properties(spec: CampaignSpec, cascade: Cascade) -> None:
                     sorted(measured),
                     "Add the oracle that measures it to `oracles`.",
                 )
+
+
+def _check_order(cascade: Cascade) -> None:
+    """What is measured on one geometry must not be read beside the crystal that a later stage makes of it."""
+    stages = cascade.stages
+    last = {p.name: place for place, stage in enumerate(stages) for p in stage.oracle.properties}
+    for place, stage in enumerate(stages):
+        stale = [p.name for p in stage.oracle.properties if last[p.name] == place]
+        changing = [n for n in range(place + 1, len(stages)) if getattr(stages[n].oracle, "changes_crystal", False)]
+        if getattr(stage.oracle, "of_geometry", False) and stale and changing:
+            raise SpecError(
+                f"oracles.{place}",
+                f"{stage.name!r} measures {', '.join(stale)} before {stages[changing[-1]].name!r} changes the crystal.",
+                f"Put it behind oracles.{changing[-1]}.",
+            )
+
+
+def _no_space_group(space: SearchSpace) -> SpecError:
+    held = f"can hold a crystal of {space.n_atoms} atoms and {space.n_elements} elements"
+    if space.formula is not None:
+        held += f" with the formula {space.formula}"
+    if space.space_groups is None:
+        return SpecError("space", f"no space group {held}.", "Widen n_atoms or n_elements.")
+    groups = ", ".join(map(str, space.space_groups))
+    return SpecError("space.space_groups", f"none of {groups} {held}.", "Widen n_atoms, or allow more space groups.")
 
 
 def _device(name: str) -> torch.device:

@@ -71,10 +71,15 @@ def potential(params: CalculatorParams, device: str) -> Potential:
         raise ValueError(f"calculator_args must be plain data: {error}") from error
     factory = _import(params.calculator)
     try:
-        factory(**params.calculator_args)
+        made = factory(**params.calculator_args)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"calculator {params.calculator!r} refuses {params.calculator_args}: {reason}") from error
+    if not hasattr(made, "get_potential_energy"):
+        raise ValueError(
+            f"calculator {params.calculator!r} gives a {type(made).__name__}, no ASE calculator; "
+            "write chgnet, or an import path like ase.calculators.emt:EMT"
+        )
     package = params.calculator.partition(":")[0].partition(".")[0]
     suffix = f"-{hashlib.sha256(args_json.encode()).hexdigest()[:8]}" if params.calculator_args else ""
     return Potential(params.calculator, args_json, device, f"{params.calculator}-{_package_version(package)}{suffix}")

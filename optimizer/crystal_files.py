@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,16 @@ from pymatgen.core import Structure
 
 from campaigns.records import FailureCode
 from generative.protocols import DecodeFailure
+
+UNREADABLE = (
+    OSError,
+    EOFError,
+    zlib.error,
+    UnicodeDecodeError,
+    json.JSONDecodeError,
+    pd.errors.EmptyDataError,
+    pd.errors.ParserError,
+)
 
 
 @dataclass(frozen=True)
@@ -39,8 +50,23 @@ def read_crystals(path: Path) -> Iterator[FileCrystal]:
     """
     try:
         yield from _read(path)
-    except (OSError, EOFError) as error:
-        raise ValueError(f"path: {str(path)!r} cannot be read: {error}") from error
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def require_crystal(path: Path) -> None:
+    """Raises ValueError where not one crystal can be read from `path`, or `read_crystals` would."""
+    first: FileCrystal | None = None
+    for found in read_crystals(path):
+        if not isinstance(found.crystal, DecodeFailure):
+            return
+        first = first or found
+    why = f": {first.source}: {first.crystal.message}" if first and isinstance(first.crystal, DecodeFailure) else ""
+    raise ValueError(f"path: {str(path)!r} holds no crystal that can be read{why}")
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"path: {str(path)!r} cannot be read: {' '.join(str(error).split())}")
 
 
 def _read(path: Path) -> Iterator[FileCrystal]:
@@ -63,8 +89,11 @@ def _read(path: Path) -> Iterator[FileCrystal]:
 
 
 def table_columns(path: Path) -> list[str]:
-    """The header of a CSV."""
-    return [str(name) for name in pd.read_csv(path, nrows=0).columns]
+    """The header of a CSV. Raises ValueError where it cannot be read."""
+    try:
+        return [str(name) for name in pd.read_csv(path, nrows=0).columns]
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
 
 
 def _read_table(path: Path) -> Iterator[FileCrystal]:

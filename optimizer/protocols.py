@@ -28,7 +28,12 @@ class OracleContext:
 
 
 class Oracle(Protocol):
-    """Crystal -> Measured or Failed. Stages of a cascade: each sees the crystal the one before it returned."""
+    """Crystal -> Measured or Failed. Stages of a cascade: each sees the crystal the one before it returned.
+
+    Two things an oracle may say of itself, both false where it is silent: `changes_crystal`, that it returns another
+    geometry than it was given, and `of_geometry`, that what it measures belongs to one geometry. A campaign in which
+    the first comes behind the second is refused.
+    """
 
     version: str  # names the code and the weights that decide the answer
     properties: tuple[Property, ...]

@@ -44,6 +44,7 @@ class BulkModulusOracle:
     version: str
     properties: ClassVar[tuple[Property, ...]] = (BULK_MODULUS,)
     nominal_seconds: ClassVar[float] = 1.0
+    of_geometry: ClassVar[bool] = True
 
     def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
         return one_by_one(xs, self._measure)

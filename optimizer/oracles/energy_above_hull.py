@@ -51,6 +51,7 @@ class EnergyAboveHullOracle:
     version: str
     properties: ClassVar[tuple[Property, ...]] = (ABOVE_HULL,)
     nominal_seconds: ClassVar[float] = 0.1
+    of_geometry: ClassVar[bool] = True
 
     def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
         return one_by_one(xs, self._measure)

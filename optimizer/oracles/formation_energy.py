@@ -35,6 +35,7 @@ class FormationEnergyOracle:
     version: str
     properties: ClassVar[tuple[Property, ...]] = (FORMATION_ENERGY,)
     nominal_seconds: ClassVar[float] = 0.05
+    of_geometry: ClassVar[bool] = True
 
     def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
         return one_by_one(xs, self._measure)

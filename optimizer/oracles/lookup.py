@@ -108,7 +108,9 @@ def build(params: Params, context: OracleContext) -> LookupOracle:
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
         table = _table(path)
     except (OSError, ValueError) as error:
-        raise ValueError(f"path {params.path!r} cannot be read as CSV: {error}") from error
+        raise ValueError(
+            f"path {params.path!r} cannot be read as CSV: {error}; paths start at the campaign file's folder"
+        ) from error
     columns = tuple(given.column or name for name, given in params.properties.items())
     for column in (params.key, *columns):
         if column not in table.columns:
@@ -150,10 +152,19 @@ def _rows(path: str, key: str, reading: Literal["formula", "text", "cif"] | str)
     if reading == "cif":
         names = [crystal.composition.reduced_formula for crystal in _crystals(path, key)]
     elif reading == "formula":
-        names = [Composition(str(text)).reduced_formula for text in _table(path)[key]]
+        names = [_reduced(str(text), key) for text in _table(path)[key]]
     else:
         names = [str(text) for text in _table(path)[key]]
     found: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         found.setdefault(name, []).append(row)
     return {name: tuple(rows) for name, rows in found.items()}
+
+
+def _reduced(text: str, key: str) -> str:
+    try:
+        return Composition(text).reduced_formula
+    except ValueError as error:
+        raise ValueError(
+            f"column {key!r} holds {text!r}, which is no formula; `key` names the column of formulas"
+        ) from error

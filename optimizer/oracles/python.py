@@ -38,7 +38,9 @@ class Params(Strict):
 
     function: str = Field(description="file.py:function (relative to the campaign file) or package.module:function.")
     properties: dict[str, str] = Field(min_length=1, description="Property name -> unit, like {band_gap_ev: eV}.")
-    seconds: float = Field(1.0, gt=0, description="Rough cost of one crystal; the dearest oracle is budgeted.")
+    seconds: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="Rough cost of one crystal; the dearest oracle is budgeted."
+    )
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,12 @@ def build(params: Params, context: OracleContext) -> PythonOracle:
     location = f"{source}:{name}"
     try:
         function = _function(location)
-    except Exception as error:  # importing runs the user's code
+    except (Exception, SystemExit) as error:  # importing runs the user's code
         raise ValueError(f"function {params.function!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if not callable(function):
         raise ValueError(f"function {params.function!r} is a {type(function).__name__}, not a function")
+    if not _takes_one_crystal(function):
+        raise ValueError(f"function {params.function!r} cannot be called with one crystal; give it one argument")
     properties = tuple(Property(given, unit, f"from {params.function}") for given, unit in params.properties.items())
     return PythonOracle(location, properties, params.seconds, f"python-1 {params.function} {_digest(function)}")
 
@@ -98,7 +102,19 @@ def _function(location: str) -> Callable[[Structure], Any]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses and pickling look their module up
     spec.loader.exec_module(module)
+    if not hasattr(module, name):
+        raise AttributeError(f"there is no {name!r} among {', '.join(n for n in vars(module) if n[0] != '_')}")
     return getattr(module, name)
+
+
+def _takes_one_crystal(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # some functions of C extensions tell nothing about their arguments
+        return True
+    return True
 
 
 def _digest(function: Callable[..., Any]) -> str:

@@ -42,6 +42,7 @@ class RelaxOracle:
     version: str
     properties: ClassVar[tuple[Property, ...]] = (ENERGY,)
     nominal_seconds: ClassVar[float] = 2.0  # what the dearest stage is judged by: 1 to 3 s for up to 12 atoms
+    changes_crystal: ClassVar[bool] = True
 
     def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
         return one_by_one(xs, self._measure)

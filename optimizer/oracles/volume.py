@@ -27,6 +27,7 @@ class VolumeOracle:
     version: str = "volume-1"
     properties: ClassVar[tuple[Property, ...]] = (VOLUME,)
     nominal_seconds: ClassVar[float] = 0.001
+    of_geometry: ClassVar[bool] = True
 
     def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
         return one_by_one(xs, lambda crystal: Measured({VOLUME.name: float(crystal.volume) / len(crystal)}, crystal))

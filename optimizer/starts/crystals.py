@@ -12,7 +12,7 @@ from pydantic import Field
 
 from campaigns.spec import SearchSpace, Strict
 from generative.protocols import DecodeFailure, Generator
-from optimizer.crystal_files import located, read_crystals
+from optimizer.crystal_files import located, read_crystals, require_crystal
 from optimizer.protocols import StartContext, StartCrystal
 
 
@@ -40,7 +40,7 @@ class CrystalsFromFile:
 
 
 def build(params: Params, context: StartContext) -> CrystalsFromFile:
-    """Raises ValueError where the path is missing or its format unknown."""
+    """Raises ValueError where the path is missing, its format unknown, or not one crystal can be read from it."""
     path = located(params.path, context.folder)
-    next(iter(read_crystals(path)), None)
+    require_crystal(path)
     return CrystalsFromFile(path, params.n)

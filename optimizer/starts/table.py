@@ -13,7 +13,7 @@ from pydantic import Field
 from campaigns.records import FailureCode
 from campaigns.spec import SearchSpace, Strict
 from generative.protocols import DecodeFailure, Generator
-from optimizer.crystal_files import located, read_crystals, table_columns
+from optimizer.crystal_files import located, read_crystals, require_crystal, table_columns
 from optimizer.protocols import StartContext, StartCrystal
 
 
@@ -51,11 +51,12 @@ def _number(cell: object) -> float:
 
 
 def build(params: Params, context: StartContext) -> LabelledTable:
-    """Raises ValueError where the table is missing, no CSV, or lacks a column the campaign needs."""
+    """Raises ValueError where the table is missing, no CSV, lacks a column the campaign needs, or holds no crystal."""
     path = located(params.path, context.folder)
     if not path.name.lower().endswith((".csv", ".csv.gz")):
         raise ValueError(f"path: {path.name!r} is no .csv or .csv.gz")
     columns = table_columns(path)
     if lacking := [name for name in ("cif", *context.properties) if name not in columns]:
         raise ValueError(f"path: {path.name!r} lacks the columns {', '.join(lacking)}; it has {', '.join(columns)}")
+    require_crystal(path)
     return LabelledTable(path, context.properties)

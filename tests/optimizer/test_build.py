@@ -56,12 +56,25 @@ def test_a_good_campaign_is_built_and_can_be_told(tmp_path):
         ({"start": ["generator_samples", {"kind": "table", "path": "no.csv"}]}, r"^start\.1: path: .* does not exist"),
         ({"acquisition": {"kind": "log_nei", "no_key": 1}}, r"^acquisition\.no_key: unknown key"),
         ({"surrogate": "nowhere"}, r"^surrogate\.kind: unknown"),
-        ({"space": {"space_groups": [227], "n_atoms": [1, 1]}}, r"^space: no allowed space group"),
+        (
+            {"space": {"space_groups": [227], "n_atoms": [1, 1]}},
+            r"^space\.space_groups: none of 227 can hold a crystal of \[1, 1\]",
+        ),
+        ({"oracles": ["density", EMT]}, r"^oracles\.0: 'density' measures density_g_cm3 before 'relax' changes"),
+        ({"oracles": [EMT, "density", EMT | {"max_steps": 9}]}, r"^oracles\.1: 'density' .* Put it behind oracles\.2"),
     ],
 )
 def test_what_cannot_finish_is_refused_by_its_path(tmp_path, changes, said):
     with pytest.raises(SpecError, match=said):
         build(changed(**changes), tmp_path)
+
+
+def test_what_is_measured_again_behind_a_relaxation_may_come_before_it_too(tmp_path):
+    again = [EMT | {"fmax_ev_per_ang": 0.5}, EMT, "density"]
+    assert [stage.name for stage in build(changed(oracles=again), tmp_path).cascade.stages] == [
+        *("relax", "relax#2"),
+        "density",
+    ]
 
 
 def test_a_gpu_that_is_not_there_is_refused(tmp_path, monkeypatch):

@@ -6,19 +6,24 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 
 from campaigns.errors import CampaignInterrupted
+from campaigns.kinds import GROUPS, available_kinds
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
-from campaigns.spec import load_spec, parse_spec
+from campaigns.spec import Budget, CampaignSpec, Elements, Export, SearchSpace, load_spec, parse_spec
 from campaigns.store import CampaignStore
+from campaigns.yaml_files import read_yaml
 from optimizer import cli
 
 SPECS = Path(__file__).parents[1] / "specs"
 INVALID = sorted((SPECS / "invalid").glob("*.yaml"))
+VALID = sorted((SPECS / "valid").glob("*.yaml"))
+ROLES = ("generator", "start", "oracles", "surrogate", "acquisition")
 OPTIMIZE = Path(sys.executable).with_name("optimize")
 
 
@@ -57,6 +62,38 @@ def test_a_bad_campaign_ends_with_one_message_and_nothing_written(optimize, tmp_
     for part in expected(path):
         assert part in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_bad_campaign_says_what_its_message_must_hold():
+    assert len(INVALID) >= 40
+    assert [path.name for path in INVALID if len(expected(path)) < 2] == []
+
+
+@pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
+def test_a_good_campaign_is_ready_to_run(optimize, tmp_path, path):
+    code, out, err = optimize("check", path)
+    assert (code, err) == (0, "")
+    assert "ready to run" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_good_campaigns_use_every_key():
+    def keys(node: Any, root: str = "") -> set[str]:
+        if isinstance(node, list):
+            return set().union(*(keys(each, f"{root}[]") for each in node))
+        if not isinstance(node, dict):
+            return set()
+        return {f"{root}.{key}" for key in node}.union(*(keys(value, f"{root}.{key}") for key, value in node.items()))
+
+    every = {name for model in (CampaignSpec, SearchSpace, Elements, Budget, Export) for name in model.model_fields}
+    used = {path.rpartition(".")[2] for file in VALID for path in keys(read_yaml(file))}
+    assert every - used == set()
+    named = {kind for file in VALID for role in ROLES for kind in _kinds(getattr(load_spec(file), role))}
+    assert {kind for role in set(GROUPS) - {"representation"} for kind in available_kinds(role)} - named == {"ledger"}
+
+
+def _kinds(found: Any) -> list[str]:
+    return [each.kind for each in (found if isinstance(found, tuple) else (found,))]
 
 
 def test_a_missing_campaign_names_the_path_and_the_examples(optimize, tmp_path):

@@ -10,7 +10,7 @@ from pymatgen.core import Structure
 
 from campaigns.records import FailureCode
 from generative.protocols import DecodeFailure
-from optimizer.crystal_files import located, read_crystals, table_columns
+from optimizer.crystal_files import located, read_crystals, require_crystal, table_columns
 
 CRYSTAL = Structure([[2.8, 0, 0], [0, 2.8, 0], [0, 0, 3.7]], ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 CIF = str(CRYSTAL.to(fmt="cif"))
@@ -55,13 +55,34 @@ def test_a_table_keeps_its_other_columns(tmp_path, name):
         ("table.csv", b"cif\n1\n2,3,4\n", "line 3"),
         ("table.csv.gz", b"not zipped", "cannot be read"),
         ("crystal.xyz", b"", "is no .cif"),
-        ("crystal.json", b"{", "Expecting"),
+        ("crystal.json", b"{", r"path: .*crystal\.json' cannot be read: Expecting"),
+        ("crystal.cif", b"data_\xe9", r"path: .*crystal\.cif' cannot be read"),
+        ("table.csv", b"", r"path: .*table\.csv' cannot be read: No columns"),
     ],
 )
 def test_what_cannot_be_read_is_a_value_error(tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=said):
         list(read_crystals(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [("a.cif", "nothing", r"no crystal that can be read: a\.cif: unreadable CIF"), ("a.json", "[]", "no crystal that")],
+)
+def test_a_file_without_one_readable_crystal_is_refused(tmp_path, name, content, said):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=said):
+        require_crystal(tmp_path / name)
+    (tmp_path / "b.cif").write_text(CIF)
+    if name == "a.cif":
+        require_crystal(tmp_path)  # a folder in which one can be read
+
+
+def test_a_header_that_cannot_be_read_is_a_value_error(tmp_path):
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ValueError, match=r"path: .*folder\.csv' cannot be read"):
+        table_columns(tmp_path / "folder.csv")
 
 
 def test_an_empty_folder_and_a_missing_path_are_named(tmp_path):
