@@ -63,6 +63,9 @@ def print_status(summary: dict[str, Any]) -> None:
         table.add_row("", f"{stage}: {spent['entered']} in, {spent['failed']} failed, {spent['seconds']:.0f} s")
     failures = ", ".join(f"{code} {count}" for code, count in summary["failures"].items())
     table.add_row("failures", failures or "none")
+    for each in summary["refinements"]:
+        verdict = f"goes on with {each['generator']}" if each["accepted"] else f"rolled back: {each['why']}"
+        table.add_row("refined", f"after round {each['round']}; {verdict}")
     table.add_row("best feasible", _best(summary["best"]))
     for event in summary["events"]:
         table.add_row("event", f"{event['at']} {event['kind']}: {event['message']}")
@@ -135,3 +138,20 @@ def print_checks(checks: Sequence[Check]) -> None:
     for check in checks:
         if check.verdict == "fault":
             console().print(f"{check.name}: {check.remedy}")
+
+
+def print_evaluation(document: dict[str, Any], out: Path | None) -> None:
+    """What `evaluate_generator` measured."""
+    table = Table("figure", "value", "unit", "n", "rule", box=SIMPLE_HEAD)
+    for name, figure in document["figures"].items():
+        value = "-" if figure["value"] is None else f"{figure['value']:.4g}"
+        table.add_row(name, value, figure["unit"], str(figure["n"]), figure["rule"])
+    screen = console()
+    screen.print(f"{document['generator']} on {document['data']['name']}: judged on {document['judged_on']}")
+    refused = document["data"]["refused"]
+    if refused["rows"]:
+        reasons = "; ".join(f"{n} x {reason}" for reason, n in list(refused["reasons"].items())[:5])
+        screen.print(f"{refused['rows']} rows not used: {reasons}")
+    screen.print(table)
+    if out is not None:
+        screen.print(f"Plots: {out / 'evaluation.html'}")

@@ -51,6 +51,11 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             }
             for stage, count in spent.stage_counts.items()
         },
+        "refinements": [
+            {"round": phase.round, **{key: phase.figures.get(key) for key in ("accepted", "why", "generator")}}
+            for phase in phases
+            if phase.phase == "refine"
+        ],
         "failures": _failures(store),
         "best": _best(store),
         "events": [

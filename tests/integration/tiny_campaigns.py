@@ -72,7 +72,18 @@ def contents(folder: Path) -> dict[str, Any]:
         ]
         outcomes = {name: [stage_contents(stage) for stage in stages] for name, stages in store.outcomes().items()}
         rounds = {(r.round, r.phase): (dict(r.failures), rounded(dict(r.figures))) for r in store.rounds()}
-    return {"candidates": candidates, "outcomes": outcomes, "rounds": rounds}
+        generators = [(g.version, g.accepted, rounded(dict(g.figures))) for g in store.generators()]
+        latents = {
+            version: {name: (latent.stands_for, rounded(latent.z)) for name, latent in store.latents(version).items()}
+            for version, _, _ in generators
+        }
+    return {
+        "candidates": candidates,
+        "outcomes": outcomes,
+        "rounds": rounds,
+        "generators": generators,
+        "latents": latents,
+    }
 
 
 def stage_contents(stage: StageOutcome) -> Any:
