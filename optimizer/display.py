@@ -15,6 +15,7 @@ from rich.text import Text
 
 from optimizer.catalogue import Kind
 from optimizer.doctor import Check
+from optimizer.status import failures_in_words
 
 MARKS = {"ok": Text("ok", "green"), "note": Text("note", "yellow"), "fault": Text("FAULT", "bold red")}
 
@@ -61,8 +62,7 @@ def print_status(summary: dict[str, Any]) -> None:
     table.add_row("budget", f"{calls}, {budget['oracle_seconds']:.0f} s in oracles")
     for stage, spent in summary["stages"].items():
         table.add_row("", f"{stage}: {spent['entered']} in, {spent['failed']} failed, {spent['seconds']:.0f} s")
-    failures = ", ".join(f"{code} {count}" for code, count in summary["failures"].items())
-    table.add_row("failures", failures or "none")
+    table.add_row("failures", failures_in_words(summary["failures_by_stage"]) or "none")
     for each in summary["refinements"]:
         verdict = f"goes on with {each['generator']}" if each["accepted"] else f"rolled back: {each['why']}"
         table.add_row("refined", f"after round {each['round']}; {verdict}")
@@ -109,6 +109,8 @@ def print_ranking(document: dict[str, Any], folder: Path) -> None:
     )
     counts = f"{document['evaluated']} evaluated, {document['failed']} failed"
     console().print(f"{counts}; left out of the list: {left_out}. Files in {folder}")
+    if document["failures"]:
+        console().print(f"Failures by stage: {failures_in_words(document['failures'])}.")
 
 
 def _broken(name: str) -> str:

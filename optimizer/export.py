@@ -23,6 +23,7 @@ from pymatgen.core import Structure
 from campaigns.records import Measured
 from campaigns.store import CampaignStore
 from optimizer.ranking import Ranked, Ranking, rank_candidates
+from optimizer.status import failures_by_stage
 from optimizer.swap import replace_folder
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def _write(folder: Path, store: CampaignStore, ranking: Ranking) -> None:
         "spec": store.spec.model_dump(mode="json"),
         "evaluated": ranking.evaluated,
         "failed": ranking.failed,
+        "failures": failures_by_stage(store),
         "duplicates_left_out": ranking.duplicates,
         "known_left_out": ranking.known,
         "outside_left_out": ranking.outside,

@@ -22,7 +22,7 @@ from optimizer.phases import phase_seed
 from optimizer.proposal import propose_phase
 from optimizer.refinement import current_generator, refine_phase, refinement_due
 from optimizer.starting import start_phase
-from optimizer.status import CLOCK, failures_by_stage, hours_spent
+from optimizer.status import CLOCK, failures_by_stage, failures_in_words, hours_spent
 
 IDLE_ROUNDS = 3  # rounds in a row without a single call before a campaign gives up
 GO_ON = "everything measured is kept. Run the same command again to go on."
@@ -106,7 +106,7 @@ class _Campaign:
             self._tick()
         if idle == IDLE_ROUNDS:
             message = f"gave up: {IDLE_ROUNDS} rounds in a row brought no call of {self.store.dearest_stage}"
-            self._say("starved", round - 1, f"{message}. {self._what_failed()}")
+            self._say("starved", round - 1, f"{message}. {failures_in_words(failures_by_stage(self.store))}")
 
     def _round(self, round: int) -> bool:
         """Propose and evaluate; False where the hours ran out before all was evaluated."""
@@ -169,13 +169,6 @@ class _Campaign:
     def _say(self, kind: str, round: int, message: str) -> None:
         self.store.event(kind, message)
         self.live.phase(round, message)
-
-    def _what_failed(self) -> str:
-        failed = failures_by_stage(self.store)
-        return "; ".join(
-            f"{stage}: " + ", ".join(f"{code} {count}" for code, count in codes.items())
-            for stage, codes in failed.items()
-        )
 
     # hours are noted after every round, so that a kill forgets one round's time at most
 

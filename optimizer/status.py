@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from campaigns.records import Candidate, Failed, final_crystal, first_failure, last_values
@@ -22,6 +22,7 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
     driver = store.driver
     phases = store.rounds()
     events = store.events()
+    failed = failures_by_stage(store)
     return {
         "campaign": spec.name,
         "folder": str(store.folder),
@@ -56,7 +57,8 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             for phase in phases
             if phase.phase == "refine"
         ],
-        "failures": _failures(store),
+        "failures": _over_stages(failed),
+        "failures_by_stage": failed,
         "best": _best(store),
         "events": [
             {"at": event.at, "kind": event.kind, "message": event.message}
@@ -104,10 +106,18 @@ def failures_by_stage(store: CampaignStore) -> dict[str, dict[str, int]]:
     return {stage: dict(codes.most_common()) for stage, codes in counts.items() if codes}
 
 
-def _failures(store: CampaignStore) -> dict[str, int]:
+def failures_in_words(by_stage: Mapping[str, Mapping[str, int]]) -> str:
+    """What `failures_by_stage` returned, on one line; empty where nothing failed."""
+    return "; ".join(
+        f"{stage}: " + ", ".join(f"{code} {count}" for code, count in codes.items())
+        for stage, codes in by_stage.items()
+    )
+
+
+def _over_stages(by_stage: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     """Failure code -> count, over proposals that were screened out and evaluations that failed."""
     total: Counter[str] = Counter()
-    for codes in failures_by_stage(store).values():
+    for codes in by_stage.values():
         total.update(codes)
     return dict(total.most_common())
 

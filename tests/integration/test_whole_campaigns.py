@@ -88,7 +88,14 @@ def test_a_campaign_in_which_everything_fails_says_which_stage_did_it(optimize, 
     with CampaignStore.open(tmp_path / "runs" / "probed") as store:
         assert store.spent().calls == 0
         assert store.spent().stage_failures["relax"] == 3 + 3 * 3
-    assert json.loads(optimize("status", "probed", "--json")[1])["failures"]["unconverged"] == 12
+    status = json.loads(optimize("status", "probed", "--json")[1])
+    assert status["failures"]["unconverged"] == 12
+    assert status["failures_by_stage"]["relax"] == {"unconverged": 12}
+    assert "relax: unconverged 12" in optimize("status", "probed")[1]
+    exported = json.loads(optimize("export", "probed", "--json")[1])
+    assert (exported["evaluated"], exported["failed"], exported["candidates"]) == (12, 12, [])
+    assert exported["failures"] == status["failures_by_stage"]
+    assert "relax: unconverged 12." in optimize("export", "probed")[1].splitlines()[-1]
 
 
 def test_a_space_without_anything_new_starves_and_says_so(optimize, write, tmp_path):
@@ -176,7 +183,8 @@ def test_seed_crystals_are_screened_and_measured(optimize, write, tmp_path):
         assert part in out
     with CampaignStore.open(tmp_path / "runs" / "emt") as store:
         first = store.candidates(0)
-        assert [(c.parent, c.z is not None) for c in first] == [("a.cif", True), ("b.cif", True)]
+        assert [(c.parent, c.z) for c in first] == [("a.cif", None), ("b.cif", None)]  # they were not decoded
+        assert {c.id for c in first} <= set(store.latents(first[0].generator_version))
         assert store.outcomes()[first[0].id][0].stage == "relax"
         assert store.spent().calls == 8
 

@@ -164,6 +164,7 @@ def test_status_as_json(optimize, run_folder):
     assert (found["budget"]["hours"], found["events"]) == (0.25, [])
     assert found["stages"]["relax"] == {"entered": 3, "failed": 1, "seconds": 2.5}
     assert found["failures"] == {"known": 3, "collapsed": 1}
+    assert found["failures_by_stage"] == {"before any oracle": {"known": 3}, "relax": {"collapsed": 1}}
     assert (found["best"]["formula"], found["best"]["values"]["bulk_modulus_gpa"]) == ("TmI", 60.0)
     assert found["state"].startswith("stopped")
 
@@ -171,7 +172,12 @@ def test_status_as_json(optimize, run_folder):
 def test_status_for_people(optimize, run_folder):
     code, out, _ = optimize("status", run_folder)
     assert code == 0
-    for part in ("2 of 4 calls of bulk_modulus", "known 3, collapsed 1", "TmI", "bulk_modulus_gpa 60"):
+    for part in (
+        "2 of 4 calls of bulk_modulus",
+        "before any oracle: known 3; relax: collapsed 1",
+        "TmI",
+        "bulk_modulus_gpa 60",
+    ):
         assert part in out
 
 
@@ -181,9 +187,12 @@ def test_export_prints_the_list_and_writes_the_files(optimize, run_folder):
     found = json.loads(out)
     table = pd.read_csv(run_folder / "export" / "ranking.csv")
     assert [line["id"] for line in found["candidates"]] == list(table["id"]) == ["I", "Br"]
+    assert (found["evaluated"], found["failed"]) == (3, 1)
+    assert found["failures"] == {"before any oracle": {"known": 3}, "relax": {"collapsed": 1}}
     code, out, _ = optimize("export", "small")
     assert code == 0
     assert "TmI" in out
+    assert out.endswith("Failures by stage: before any oracle: known 3; relax: collapsed 1.\n")
 
 
 def test_an_unknown_run_names_those_there_are(optimize, run_folder):
