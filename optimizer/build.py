@@ -126,7 +126,8 @@ def _no_space_group(space: SearchSpace) -> SpecError:
         held += f" with the formula {space.formula}"
     if space.space_groups is None:
         return SpecError("space", f"no space group {held}.", "Widen n_atoms or n_elements.")
-    groups = ", ".join(map(str, space.space_groups))
+    first = ", ".join(map(str, space.space_groups[:8]))
+    groups = first if len(space.space_groups) <= 8 else f"{first} and {len(space.space_groups) - 8} more"
     return SpecError("space.space_groups", f"none of {groups} {held}.", "Widen n_atoms, or allow more space groups.")
 
 
