@@ -14,16 +14,16 @@ import argparse
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from pymatgen.core import Lattice, Structure
-from scipy.spatial.transform import Rotation
+from pymatgen.core import Structure
 
 from generative.canonical import same_code
 from generative.crystal_formats import Unread
+from generative.equivalents import WAYS, rewritten
 from generative.loading import load_crystals, read_crystal
 from generative.protocols import DecodeFailure, EncodeFailure
 from generative.representations.wyckoff import WyckoffRepresentation, fingerprint_of
@@ -105,31 +105,13 @@ def difference(x: Structure, answer: Structure | EncodeFailure | DecodeFailure, 
     return "" if matcher.fit(x, answer) else "StructureMatcher finds no match"
 
 
-def rewritten(x: Structure, rng: np.random.Generator) -> Iterator[tuple[str, Structure]]:
-    """The same crystal, written down in other ways."""
-    yield "sites permuted", Structure.from_sites([x[i] for i in rng.permutation(len(x))])
-    shifted = x.copy()
-    shifted.translate_sites(list(range(len(x))), rng.random(3))
-    yield "origin shifted", shifted
-    yield "supercell", x.make_supercell([[2, 0, 0], [0, 1, 0], [0, 0, 1]], in_place=False)
-    basis = np.zeros((3, 3))
-    while abs(round(np.linalg.det(basis))) != 1:
-        basis = rng.integers(-1, 2, (3, 3))
-    turn = Rotation.random(random_state=int(rng.integers(2**31))).as_matrix().T
-    cell = Lattice(basis @ x.lattice.matrix @ turn)
-    turned = Structure(cell, x.species, x.cart_coords @ turn, coords_are_cartesian=True)
-    yield "another cell, rotated", turned
-    yield "supercell of that", turned.make_supercell([[1, 0, 1], [0, 2, 0], [0, 0, 1]], in_place=False)
-
-
 def report_one_code(crystals: Sequence[Structure], rng: np.random.Generator) -> float:
     """Print for how many crystals every rewriting has the same code, and each exception; the share."""
     representation, exceptions = WyckoffRepresentation(), []
     for x in crystals:
-        names, forms = zip(*rewritten(x, rng), strict=True)
-        code, *others = representation.featurize([x, *forms])
+        code, *others = representation.featurize([x, *rewritten(x, rng)])
         changed = []
-        for name, other in zip(names, others, strict=True):
+        for name, other in zip(WAYS, others, strict=True):
             if isinstance(code, EncodeFailure) or isinstance(other, EncodeFailure):
                 changed.append(f"{name}: {other if isinstance(other, EncodeFailure) else code}")
             elif not same_code(code, other):

@@ -121,12 +121,11 @@ def encode_set(crystals: CrystalSet, *, symprec_ang: float, cache: Path | None =
 
     `cache` names a file that is read where it holds these crystals at this tolerance, and written elsewhere.
     """
-    key = f"{crystals.digest} {symprec_ang} {MAX_ORBITS}"
-    if cache is not None and (found := _cached(cache, key)) is not None:
+    if cache is not None and (found := read_cache(cache, crystals, symprec_ang)) is not None:
         return found
     encoded = _split_refused(crystals, _encode_all(crystals, symprec_ang, workers))
     if cache is not None:
-        _write_cache(cache, key, encoded)
+        _write_cache(cache, _key(crystals, symprec_ang), encoded)
     return encoded
 
 
@@ -173,13 +172,17 @@ def _write_cache(path: Path, key: str, encoded: Encoded) -> None:
     os.replace(fresh, path)
 
 
-def _cached(path: Path, key: str) -> Encoded | None:
-    """What the cache holds, None where that is something else."""
+def _key(crystals: CrystalSet, symprec_ang: float) -> str:
+    return f"{crystals.digest} {symprec_ang} {MAX_ORBITS}"
+
+
+def read_cache(path: Path, crystals: CrystalSet, symprec_ang: float) -> Encoded | None:
+    """These crystals at this tolerance from a file that `encode_set` wrote; None where it holds something else."""
     if not path.exists():
         return None
     try:
         with path.open("rb") as file, np.load(file) as stored:
-            if str(stored["key"]) != key:
+            if str(stored["key"]) != _key(crystals, symprec_ang):
                 return None
             refused = pd.DataFrame({name: stored[f"refused_{name}"].astype(object) for name in REFUSED})
             refused["row"] = refused["row"].astype(int)

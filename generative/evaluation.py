@@ -17,44 +17,83 @@ from generative.progress import tracked
 from generative.protocols import DecodeFailure, Generator
 from generative.representations.wyckoff import crystal_of, fingerprint
 
+MATCHER = "StructureMatcher(stol=0.5, angle_tol=10, ltol=0.3)"
+
+
+def matcher() -> StructureMatcher:
+    """The tolerances of published figures (Xie et al., ICLR 2022)."""
+    return StructureMatcher(stol=0.5, angle_tol=10, ltol=0.3)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A crystal beside what its latent decodes to; numbers are None where the two do not match."""
+
+    exact: bool  # composition and space group
+    rmsd: float | None  # normalised by the cube root of the volume per atom
+    volume_error: float | None  # relative, per atom (StructureMatcher ignores volume)
+
+    @property
+    def matched(self) -> bool:
+        return self.rmsd is not None
+
+
+MISS = Comparison(False, None, None)
+
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Shares of the crystals given; errors over the matched ones. An encode or decode failure is a miss."""
+    """Shares of the n crystals given; errors over the matched ones. An encode or decode failure is a miss."""
 
     n: int
-    match: float  # StructureMatcher(stol=0.5, angle_tol=10, ltol=0.3)
+    match: float
     exact: float  # composition and space group
-    rmsd: float | None  # mean normalised, of matched; None where nothing matched
-    volume_error: float | None  # median relative, per atom, of matched (StructureMatcher ignores volume)
+    exact_of_matched: float | None  # None, as below, where nothing matched
+    rmsd: float | None  # mean normalised, of matched
+    volume_error: float | None  # median relative, per atom, of matched
 
 
 def reconstruction(generator: Generator, crystals: Sequence[Structure]) -> Reconstruction:
     """Encode to the mean, decode once, compare; no optimisation per crystal."""
+    return summary(reconstructed(generator, crystals))
+
+
+def reconstructed(generator: Generator, crystals: Sequence[Structure]) -> list[Comparison]:
+    """Each crystal beside its reconstruction; same length and order."""
+    found = [MISS] * len(crystals)
     latents = {i: z for i, z in enumerate(generator.encode(crystals)) if isinstance(z, torch.Tensor)}
-    decoded = generator.decode(torch.stack(list(latents.values())), within=None, seed=0) if latents else []
-    matcher = StructureMatcher(stol=0.5, angle_tol=10, ltol=0.3)
-    distances, volumes, exact = [], [], 0
+    if not latents:
+        return found
+    decoded = generator.decode(torch.stack(list(latents.values())), within=None, seed=0)
+    same = matcher()
     for i, guess in tracked(zip(latents, decoded, strict=True), "matching", len(latents)):
-        if isinstance(guess, DecodeFailure):
-            continue
-        truth = crystals[i]
-        same = (
-            _symmetry(guess) == _symmetry(truth)
-            and guess.composition.reduced_formula == truth.composition.reduced_formula
-        )
-        exact += same
-        found = matcher.get_rms_dist(truth, guess) if len(guess) <= 4 * len(truth) else None
-        if found is not None:
-            distances.append(found[0])
-            volumes.append(abs(guess.volume / len(guess) / (truth.volume / len(truth)) - 1))
-    n = len(crystals)
+        if isinstance(guess, Structure):
+            found[i] = compared(crystals[i], guess, same)
+    return found
+
+
+def compared(truth: Structure, guess: Structure, same: StructureMatcher) -> Comparison:
+    """Composition, space group (at 0.1 angstrom), distances and volume of two crystals."""
+    same_formula = guess.composition.reduced_composition == truth.composition.reduced_composition
+    exact = same_formula and _symmetry(guess) == _symmetry(truth)
+    found = same.get_rms_dist(truth, guess) if len(guess) <= 4 * len(truth) else None
+    if found is None:
+        return Comparison(exact, None, None)
+    volume_error = abs(guess.volume / len(guess) / (truth.volume / len(truth)) - 1)
+    return Comparison(exact, float(found[0]), float(volume_error))
+
+
+def summary(found: Sequence[Comparison]) -> Reconstruction:
+    """Shares and errors of one comparison or more."""
+    matched = [each for each in found if each.matched]
+    n = len(found)
     return Reconstruction(
         n,
-        len(distances) / n,
-        exact / n,
-        float(np.mean(distances)) if distances else None,
-        float(np.median(volumes)) if volumes else None,
+        len(matched) / n,
+        sum(each.exact for each in found) / n,
+        sum(each.exact for each in matched) / len(matched) if matched else None,
+        float(np.mean([each.rmsd for each in matched])) if matched else None,
+        float(np.median([each.volume_error for each in matched])) if matched else None,
     )
 
 
@@ -94,7 +133,7 @@ class PriorSamples:
 
     n: int
     decoded: float
-    valid: float  # smallest periodic distance above 0.5 angstrom, volume per atom between 4 and 200 cubic angstrom
+    valid: float  # see `is_valid`
     unique: float  # distinct fingerprints
 
 
@@ -102,9 +141,14 @@ def prior_samples(generator: Generator, n: int, seed: int) -> PriorSamples:
     noise = torch.Generator().manual_seed(seed)
     z = torch.randn(n, generator.latent_dim, generator=noise, dtype=torch.float64)
     crystals = [x for x in generator.decode(z, within=None, seed=seed) if isinstance(x, Structure)]
-    valid = sum(4 < x.volume / len(x) < 200 and shortest_distance(x) > 0.5 for x in crystals)
+    valid = sum(is_valid(x) for x in crystals)
     marks = {mark for x in crystals if isinstance(mark := fingerprint(x), str)}
     return PriorSamples(n, len(crystals) / n, valid / n, len(marks) / n)
+
+
+def is_valid(crystal: Structure) -> bool:
+    """Smallest periodic distance above 0.5 angstrom, volume per atom between 4 and 200 cubic angstrom."""
+    return 4 < crystal.volume / len(crystal) < 200 and shortest_distance(crystal) > 0.5
 
 
 def shortest_distance(crystal: Structure) -> float:

@@ -173,6 +173,55 @@ def train(
 
 
 @app.command()
+def evaluate_generator(
+    data: Data,
+    weights: Annotated[str, typer.Option(help="Folder made by `optimize train`, or `bundled`.")] = "bundled",
+    out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json and a page of plots.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Latents drawn from the prior.")] = 10_000,
+    limit: Annotated[int | None, typer.Option(min=1, help="Reconstruct this many at random; all where absent.")] = None,
+    label: Labels = None,
+    cif_column: CifColumn = "cif",
+    seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a generator: reconstruction, samples, latent space, speed, each figure with its rule.
+
+    On the set it was trained on only held-out crystals count; elsewhere every row does.
+    """
+    if out is not None:
+        if out.exists() and not out.is_dir():
+            raise UserError(f"{out}: is a file.", "Give a folder as --out.")
+        out.mkdir(parents=True, exist_ok=True)
+    from generative.evaluation_run import evaluate_generator
+    from optimizer.references import ReferenceTable
+
+    table = ReferenceTable.load()
+    found = evaluate_generator(
+        weights,
+        data,
+        samples=samples,
+        limit=limit,
+        seed=seed,
+        labels=label or (),
+        cif_column=cif_column,
+        known=lambda fingerprint: bool(table.is_known(fingerprint)),
+        cache=None if out is None else out / "codes.npz",
+        threads=threads or cores(),
+    )
+    if out is not None:
+        from generative.plots import write_evaluation
+
+        write_evaluation(found, out)
+    if as_json:
+        _print_json(found.document)
+    else:
+        from optimizer.display import print_evaluation
+
+        print_evaluation(found.document, out)
+
+
+@app.command()
 def kinds(
     role: Annotated[str | None, typer.Argument(help="One role, like oracle; every role where absent.")] = None,
 ) -> None:

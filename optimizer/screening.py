@@ -12,6 +12,7 @@ from pymatgen.core import Composition, Structure
 
 from campaigns.records import FailureCode
 from campaigns.spec import SearchSpace
+from generative.neutrality import charge_neutral
 from optimizer.distances import pairs_within
 
 SYMPREC_ANG = 0.1
@@ -37,21 +38,6 @@ def screen(crystal: Structure, space: SearchSpace) -> ScreenFailure | None:
         or _symmetry_failure(crystal, space)
         or _charge_failure(crystal, space)
     )
-
-
-@lru_cache(maxsize=65_536)
-def charge_neutral(reduced_formula: str) -> bool:
-    """smact's validity without its pass for alloys: one oxidation state an element, summing to zero,
-    Pauling's test.
-
-    States are smact's ICSD24 set at its default filter (`use_pauling_test=True, include_alloys=False,
-    mixed_valence=False`), so mixed-valence compounds such as Fe3O4 do not pass, nor do intermetallics and
-    elements. A coarse sieve: of 400 Materials Project crystals of at most 20 atoms 68 % pass, and 36 % when
-    their elements are replaced at random.
-    """
-    from smact.screening import smact_validity
-
-    return bool(smact_validity(Composition(reduced_formula), include_alloys=False))
 
 
 def _composition_failure(crystal: Structure, space: SearchSpace) -> ScreenFailure | None:

@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import Field
 from pymatgen.core import Structure
@@ -127,6 +128,11 @@ class WyckoffVae:
         """Latent means before whitening, `[n, d]` float64 on the CPU."""
         with torch.no_grad():
             return self.network.encoder(to_batch(codes, self.device))[0].double().cpu()
+
+    def latents(self, codes: Codes, size: int = 512) -> Tensor:
+        """Whitened latent means of codes, `[n, d]` float64 on the CPU."""
+        parts = [self._means(codes.take(np.arange(i, min(i + size, len(codes))))) for i in range(0, len(codes), size)]
+        return self._whiten(torch.cat(parts))
 
     def decode(self, z: Tensor, *, within: SearchSpace | None = None, seed: int = 0) -> list[Structure | DecodeFailure]:
         """`z [n, d]` -> n crystals (primitive cells). Greedy, so `seed` has no effect."""

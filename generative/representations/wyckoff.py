@@ -34,6 +34,11 @@ def _not_about_supercells(record: logging.LogRecord) -> bool:
 # moyopy warns, for every supercell, that its orbits are those of the primitive cell: just what is wanted here
 logging.getLogger("moyo").addFilter(_not_about_supercells)
 
+# pymatgen sorts formulas by electronegativity and warns, once an element, of those without one, like helium
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="No Pauling electronegativity")
+    _ = [element.X for element in Element]
+
 
 class Params(Strict):
     """How symmetry is found."""
