@@ -54,6 +54,11 @@ class Artifacts:
             write_durably(path, content)
         return digest
 
+    def sweep(self) -> None:
+        """Remove what killed processes left half written. Only for who holds the campaign's lock."""
+        for left_over in self.folder.glob(".*.partial"):
+            left_over.unlink(missing_ok=True)
+
     def path(self, digest: str) -> Path:
         """Where it lies. Raises LedgerError where it is missing."""
         path = self.folder / digest

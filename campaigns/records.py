@@ -123,7 +123,8 @@ class Candidate:
     """One crystal with its lineage. `id` is unique in the campaign and sorts in the order of proposal.
 
     `z` is the latent that `crystal` was decoded from, as a tuple of floats, or None where it came from elsewhere;
-    see `campaigns.ledger.Latent` for what the surrogate sees. `predicted` maps property to (mean, standard deviation) at proposal.
+    see `campaigns.ledger.Latent` for what the surrogate sees. `predicted` maps property to (mean, standard deviation)
+    at proposal.
     """
 
     id: str

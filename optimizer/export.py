@@ -11,15 +11,15 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
 
+from campaigns.owner import Owner
 from campaigns.records import Measured
 from campaigns.store import CampaignStore
 from optimizer.ranking import Ranked, Ranking, rank_candidates
@@ -48,8 +48,9 @@ def export_campaign(
     place = store.folder / "export" if folder is None else folder
     ranking = rank_candidates(store, novelty)
     place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_name(f".{place.name}-{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    me = Owner.this_process()
+    _sweep(place, me)
+    partial = place.with_name(f".{place.name}-{me.host}-{me.pid}.partial")
     try:
         (partial / "cif").mkdir(parents=True)
         _write(partial, store, ranking)
@@ -57,6 +58,14 @@ def export_campaign(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return ExportReport(place, ranking)
+
+
+def _sweep(place: Path, me: Owner) -> None:
+    """Remove what exports that were killed on this machine left half written; others may be at work."""
+    for left_over in place.parent.glob(f".{place.name}-{me.host}-*.partial"):
+        pid = left_over.name.removesuffix(".partial").rpartition("-")[2]
+        if pid == str(me.pid) or not (pid.isdigit() and replace(me, pid=int(pid), birth="").may_live):
+            shutil.rmtree(left_over, ignore_errors=True)
 
 
 def _write(folder: Path, store: CampaignStore, ranking: Ranking) -> None:
