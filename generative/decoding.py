@@ -45,6 +45,7 @@ class _Decoding:
         self.elements = torch.zeros_like(self.positions)
         self.coords = torch.zeros(n, width, 3, device=z.device)
         self.embedded = torch.zeros(n, width, self.decoder.order.embedding_dim, device=z.device)
+        self.present = self.decoder.composition(z)
         self.stopped = np.zeros(n, dtype=bool)
 
     def run(self) -> list[WyckoffCode | DecodeFailure]:
@@ -75,7 +76,7 @@ class _Decoding:
         masks = np.array(
             [self.grammar.element_mask(self.partials[i], int(j)) for i, j in zip(rows, choice, strict=True)]
         )
-        elements = _masked_argmax(self.decoder.element_logits(hidden, embedded)[:, 0], masks)
+        elements = _masked_argmax(self.decoder.element_logits(hidden, embedded, self.present[index])[:, 0], masks)
         element = torch.as_tensor(elements, device=self.z.device)[:, None]
         of_element = self.sites.all_elements()[element]
         coords = coordinate_mode(self.decoder.coord_logits(hidden, embedded, of_element))

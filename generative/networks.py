@@ -102,11 +102,13 @@ def to_batch(codes: Codes, device: torch.device) -> Batch:
     )
 
 
-def _site_tables() -> tuple[Tensor, Tensor, Tensor]:
-    """Per space group and position: exists `[231, 27]`, free slots `[231, 27, 3]`, features `[231, 27, 6]`."""
+def _site_tables() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Per space group and position: exists `[231, 27]`, free slots `[231, 27, 3]`, features `[231, 27, 6]`, and the
+    template (linear part, then sine and cosine of the shift and of its double) `[231, 27, 21]`."""
     exists = torch.zeros(231, MAX_POSITIONS, dtype=torch.bool)
     free = torch.zeros(231, MAX_POSITIONS, 3)
     features = torch.zeros(231, MAX_POSITIONS, 6)
+    template = torch.zeros(231, MAX_POSITIONS, 21)
     for number in range(1, 231):
         group = space_group(number)
         largest = int(group.multiplicities.max())
@@ -117,7 +119,11 @@ def _site_tables() -> tuple[Tensor, Tensor, Tensor]:
             features[number, j] = torch.tensor(
                 [math.log(size), math.log(largest / size), len(position.free), *free[number, j].tolist()]
             )
-    return exists, free, features
+            angles = 2 * math.pi * np.concatenate([position.shift, 2 * position.shift])
+            template[number, j] = torch.tensor(
+                np.concatenate([position.linear.ravel(), np.sin(angles), np.cos(angles)]), dtype=torch.float32
+            )
+    return exists, free, features, template
 
 
 class SiteEmbedding(nn.Module):
@@ -126,26 +132,31 @@ class SiteEmbedding(nn.Module):
     exists: Tensor
     free: Tensor
     features: Tensor
+    template: Tensor
     element_features: Tensor
 
     def __init__(self, width: int, element_features: Tensor) -> None:
         super().__init__()
-        for name, table in zip(("exists", "free", "features"), _site_tables(), strict=True):
+        for name, table in zip(("exists", "free", "features", "template"), _site_tables(), strict=True):
             self.register_buffer(name, table, persistent=False)
         self.register_buffer("element_features", element_features)
         self.position = nn.Embedding(231 * MAX_POSITIONS, width)
         self.position_features = nn.Linear(6, width)
+        self.position_template = nn.Linear(21, width, bias=False)
         self.element = nn.Embedding(N_ELEMENTS, width)
         self.element_linear = nn.Linear(element_features.shape[1], width)
         self.coordinate = nn.Linear(3 * 8, width)
         nn.init.normal_(self.position.weight, std=0.1)
         nn.init.normal_(self.element.weight, std=0.1)
+        nn.init.zeros_(self.position_template.weight)
 
     def of_positions(self, space_group: Tensor, positions: Tensor) -> Tensor:
         """`[B]`, `[B, K]` -> `[B, K, W]`."""
         number = space_group[:, None].expand_as(positions)
-        return self.position(number * MAX_POSITIONS + positions) + self.position_features(
-            self.features[number, positions]
+        return (
+            self.position(number * MAX_POSITIONS + positions)
+            + self.position_features(self.features[number, positions])
+            + self.position_template(self.template[number, positions])
         )
 
     def of_group(self, space_group: Tensor) -> Tensor:
@@ -217,10 +228,13 @@ class Decoder(nn.Module):
         self.to_position = nn.Linear(width, width)
         self.to_stop = nn.Linear(width, 1)
         self.to_element = _mlp(2 * width, width, width)
+        self.composition = _mlp(latent, 2 * width, N_ELEMENTS)
         self.to_coords = _mlp(3 * width, 2 * width, 3 * N_BINS)
         self.element_volume = nn.Embedding(N_ELEMENTS, 1)
         self.to_shape = _mlp(4 * width, 2 * width, 6)
         nn.init.constant_(self.element_volume.weight, math.log(18.0) / 3)
+        nn.init.zeros_(self.composition[-1].weight)
+        nn.init.constant_(self.composition[-1].bias, -3.0)  # about one element in twenty is present
 
     def hidden(self, z: Tensor, space_group: Tensor, previous: Tensor) -> Tensor:
         """`previous [B, T, W]` embeddings of the orbits so far -> state before each next orbit, `[B, T + 1, W]`."""
@@ -237,10 +251,11 @@ class Decoder(nn.Module):
         scores = scores.masked_fill(~self.sites.exists[space_group][:, None], -torch.inf)
         return torch.cat([scores, self.to_stop(hidden)], dim=-1)
 
-    def element_logits(self, hidden: Tensor, position: Tensor) -> Tensor:
-        """`hidden`, embedded `position [B, T, W]` -> `[B, T, N_ELEMENTS]`, padding -inf."""
+    def element_logits(self, hidden: Tensor, position: Tensor, present: Tensor) -> Tensor:
+        """`hidden`, embedded `position [B, T, W]`, `present [B, N_ELEMENTS]` (logits of the crystal holding each
+        element, from `composition`) -> `[B, T, N_ELEMENTS]`, padding -inf."""
         query = self.to_element(torch.cat([hidden, position], dim=-1))
-        scores = query @ self.sites.all_elements().T
+        scores = query @ self.sites.all_elements().T + present[:, None]
         return torch.cat([torch.full_like(scores[..., :1], -torch.inf), scores[..., 1:]], dim=-1)
 
     def coord_logits(self, hidden: Tensor, position: Tensor, element: Tensor) -> Tensor:
@@ -299,7 +314,8 @@ class VaeNetwork(nn.Module):
         positions = F.cross_entropy(logits.transpose(1, 2), target, reduction="none")
         before = hidden[:, :-1]
         position = sites.of_positions(batch.space_group, batch.positions)
-        element_logits = decoder.element_logits(before, position)
+        present = decoder.composition(z)
+        element_logits = decoder.element_logits(before, position, present)
         elements = F.cross_entropy(element_logits.transpose(1, 2), batch.elements, reduction="none", ignore_index=0)
         element = sites.all_elements()[batch.elements]
         free = sites.free[batch.space_group[:, None].expand_as(batch.positions), batch.positions] * mask[..., None]
@@ -315,6 +331,9 @@ class VaeNetwork(nn.Module):
             "space_group": F.cross_entropy(decoder.space_group(z), batch.space_group, reduction="none"),
             "positions": (positions * steps).sum(1),
             "elements": (elements * mask).sum(1),
+            "composition": F.binary_cross_entropy_with_logits(
+                present[:, 1:], _present(batch.elements), reduction="none"
+            ).sum(1),
             "coords": (coords * free).sum((1, 2)),
             "lattice": (F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none") * allowed).sum(1),
         }
@@ -325,6 +344,12 @@ _FREE_SHAPE = torch.tensor([[0] * 6, *([1, *SYSTEMS[space_group(n).system]] for 
 
 def _free_shape(numbers: Tensor) -> Tensor:
     return _FREE_SHAPE.to(numbers.device)[numbers]
+
+
+def _present(elements: Tensor) -> Tensor:
+    """`[B, K]` atomic numbers, 0 for padding -> 1 where the crystal holds the element, `[B, N_ELEMENTS - 1]`."""
+    held = torch.zeros(len(elements), N_ELEMENTS, device=elements.device)
+    return held.scatter_(1, elements, 1.0)[:, 1:]
 
 
 def coordinate_loss(logits: Tensor, coords: Tensor) -> Tensor:

@@ -9,12 +9,13 @@ epoch; the same command resumes it. One tenth of the reduced formulas (seeded) i
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import multiprocessing
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,11 +24,16 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
+from safetensors.torch import load_file
 from torch import Tensor
 
 from campaigns.elements import SYMBOLS
+from campaigns.errors import UserError
 from generative.augmentation import substituted
 from generative.datasets import MAX_ORBITS, Codes, codes_of_table, stack
+from generative.decoding import decode_codes
+from generative.evaluation import code_agreement
+from generative.grammar import Grammar
 from generative.networks import Batch, VaeNetwork, to_batch
 
 console = Console()
@@ -46,12 +52,14 @@ class TrainingSettings:
     batch: int = 192
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.01
-    beta: float = 0.02  # weight of the KL term, reached after a tenth of the epochs
+    beta: float = 0.008  # weight of the KL term, reached after a tenth of the epochs
+    relatives: int = 2  # substituted crystals per crystal and epoch; each set of them serves three epochs
     property_weight: float = 0.5
     max_atoms: int = 20
     held_out: float = 0.1
     symprec_ang: float = 0.1
     seed: int = 0
+    start: str = ""  # version of the weights that training started from; empty for random ones
 
 
 PROPERTY_COLUMNS = {"formation_energy_ev_atom": "formation_energy_per_atom"}
@@ -94,8 +102,12 @@ def split_by_formula(formulas: pd.Series, fraction: float, seed: int) -> NDArray
     return formulas.isin(set(chosen)).to_numpy()
 
 
-def _relatives(codes: Codes, seed: int) -> Codes:
-    kept = [code for code in substituted(codes, 1, seed) if len(code.positions) <= MAX_ORBITS]
+RELATIVES_SERVE = 3  # epochs that see the same relatives
+
+
+def _relatives(codes: Codes, copies: int, seed: int) -> Codes:
+    os.nice(10 - os.nice(0))  # the training itself comes first
+    kept = [code for code in substituted(codes, copies, seed) if len(code.positions) <= MAX_ORBITS]
     return stack(kept, [-1] * len(kept))
 
 
@@ -124,10 +136,34 @@ def loss_terms(network: VaeNetwork, batch: Batch, labels: Tensor, noise: torch.G
     return terms
 
 
+def version_of(folder: Path) -> str:
+    """Name of the weights in a bundle's folder. Raises UserError where there are none."""
+    weights = folder / "model.safetensors"
+    if not weights.exists():
+        raise UserError(f"--start: {str(folder)!r} holds no model.safetensors.", "Name the folder of a bundle.")
+    return "wyckoff_vae-" + hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+
+
+def load_start(network: VaeNetwork, folder: Path) -> None:
+    """Take over every tensor of a bundle that the network has in the same shape; the others stay as initialised."""
+    state = {k: v for k, v in load_file(folder / "model.safetensors").items() if not k.startswith("white_")}
+    own = network.state_dict()
+    fitting = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
+    network.load_state_dict(fitting, strict=False)  # the decoder's sites are the encoder's own module
+    console.print(f"started from {version_of(folder)}: {len(fitting)} of {len(state)} tensors taken over")
+
+
 class Trainer:
     """Holds what changes while training: network, optimiser, epoch."""
 
-    def __init__(self, settings: TrainingSettings, codes: Codes, labels: NDArray[np.float64], out: Path) -> None:
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        codes: Codes,
+        labels: NDArray[np.float64],
+        out: Path,
+        start: Path | None = None,
+    ) -> None:
         self.settings, self.codes, self.labels, self.out = settings, codes, labels, out
         torch.manual_seed(settings.seed)
         self.network = VaeNetwork(
@@ -139,10 +175,12 @@ class Trainer:
             n_properties=labels.shape[1],
             element_features=element_features(),
         )
+        if start is not None:
+            load_start(self.network, start)
         self.network.property_mean.copy_(torch.tensor(np.nanmean(labels, axis=0)))
         self.network.property_std.copy_(torch.tensor(np.nanstd(labels, axis=0)))
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+            self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.epoch = 0
         self.seconds = 0.0
@@ -153,15 +191,28 @@ class Trainer:
             self.optimiser.load_state_dict(state["optimiser"])
             self.epoch, self.seconds = state["epoch"], state["seconds"]
 
-    def run(self) -> VaeNetwork:
-        """Train to the last epoch; a fresh set of relatives is made by a second process meanwhile."""
+    def run(self, held: Codes | None = None, watch: int = 0) -> VaeNetwork:
+        """Train to the last epoch; fresh relatives are made by a second process meanwhile.
+
+        Every `watch` epochs (0: never) the share of `held` codes that are decoded right is printed.
+        """
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            relatives = pool.submit(_relatives, self.codes, self.settings.seed + self.epoch)
+            made = self.epoch // RELATIVES_SERVE
+            relatives = self._make_relatives(pool, made)
             while self.epoch < self.settings.epochs:
                 extra = relatives.result()
-                relatives = pool.submit(_relatives, self.codes, self.settings.seed + self.epoch + 1)
+                if self.epoch + 1 < self.settings.epochs:
+                    following = (self.epoch + 1) // RELATIVES_SERVE
+                    if following != made:
+                        made, relatives = following, self._make_relatives(pool, following)
                 self._one_epoch(merge(self.codes, extra))
+                if held is not None and watch and self.epoch % watch == 0:
+                    decoded = decode_codes(self.network, encode_codes(self.network, held).float(), Grammar(None))
+                    console.print(code_agreement([held.code(i) for i in range(len(held))], decoded))
         return self.network
+
+    def _make_relatives(self, pool: ProcessPoolExecutor, number: int) -> Future[Codes]:
+        return pool.submit(_relatives, self.codes, self.settings.relatives, self.settings.seed + number)
 
     def _one_epoch(self, codes: Codes) -> None:
         settings, start = self.settings, time.perf_counter()
@@ -242,9 +293,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=None, help="file of encoded crystals, written where absent")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--start", type=Path, default=None, help="folder of a bundle whose weights to start from")
+    parser.add_argument("--watch", type=int, default=0, help="every so many epochs, print how held-out codes fare")
     for name, value in asdict(TrainingSettings()).items():
+        if name == "start":
+            continue
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     arguments = vars(parser.parse_args())
+    start: Path | None = arguments.pop("start")
+    arguments["start"] = version_of(start) if start is not None else ""
     settings = TrainingSettings(**{name: arguments[name] for name in asdict(TrainingSettings())})
     out: Path = arguments["out"]
     out.mkdir(parents=True, exist_ok=True)
@@ -254,8 +311,8 @@ def main() -> None:
     )
     refused.to_csv(out / "refused_rows.csv", index=False)
     console.print(f"{len(train)} crystals to train on, {len(held)} held out, {len(refused)} refused")
-    trainer = Trainer(settings, train, labels, out)
-    network = trainer.run()
+    trainer = Trainer(settings, train, labels, out, start)
+    network = trainer.run(held, arguments["watch"])
     whiten(network, train)
     from generative.bundle import write_bundle
 
