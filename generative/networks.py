@@ -73,18 +73,18 @@ def lattice_shape(codes: Codes) -> np.ndarray:
     return shape
 
 
-def lattice_from_shape(shape: np.ndarray, number: int, n_atoms: int) -> np.ndarray:
-    """Inverse of `lattice_shape` for one crystal: `[6]` -> a, b, c (angstrom), alpha, beta, gamma (degrees)."""
-    group = space_group(number)
-    free = np.array(SYSTEMS[group.system])
-    log_b, log_c, *cosines = shape[1:] * free
-    ca, cb, cg = np.clip(cosines, -0.95, 0.95)
-    if group.system == "hexagonal":
-        cg = -0.5
-    unit = math.exp(log_b + log_c) * math.sqrt(max(1 + 2 * ca * cb * cg - ca**2 - cb**2 - cg**2, 1e-6))
-    volume = math.exp(3 * shape[0]) * n_atoms / abs(np.linalg.det(group.primitive))
-    a = (volume / unit) ** (1 / 3)
-    return np.array([a, a * math.exp(log_b), a * math.exp(log_c), *np.degrees(np.arccos([ca, cb, cg]))])
+def lattice_from_shape(shape: np.ndarray, numbers: np.ndarray, n_atoms: np.ndarray) -> np.ndarray:
+    """Inverse of `lattice_shape`: `[n, 6]`, space groups `[n]`, atoms in the primitive cell `[n]` -> `[n, 6]` a, b, c
+    (angstrom), alpha, beta, gamma (degrees)."""
+    primitive, free = _group_tables()
+    terms = shape[:, 1:] * free[numbers]
+    ratios = np.exp(np.column_stack([np.zeros(len(shape)), terms[:, :2]]))
+    cosines = np.clip(terms[:, 2:], -0.95, 0.95)
+    cosines[(numbers >= 143) & (numbers <= 194), 2] = -0.5
+    ca, cb, cg = cosines.T
+    unit = ratios.prod(axis=1) * np.sqrt(np.clip(1 + 2 * ca * cb * cg - ca**2 - cb**2 - cg**2, 1e-6, None))
+    volume = np.exp(3 * shape[:, 0]) * n_atoms / primitive[numbers]
+    return np.column_stack([np.cbrt(volume / unit)[:, None] * ratios, np.degrees(np.arccos(cosines))])
 
 
 def to_batch(codes: Codes, device: torch.device) -> Batch:
@@ -244,10 +244,29 @@ class Decoder(nn.Module):
         causal = torch.triu(torch.ones(steps, steps, dtype=torch.bool, device=z.device), diagonal=1)
         return self.body(tokens, mask=causal, is_causal=True)
 
-    def position_logits(self, hidden: Tensor, space_group: Tensor) -> Tensor:
-        """`[B, T, W]` -> `[B, T, 28]`, the last being stop; positions the group lacks are -inf."""
+    def next_hidden(self, token: Tensor, step: int, memory: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """What `hidden` gives for its last place, from that place's token alone, `[B, W]` -> `[B, W]`.
+
+        `memory` holds the keys and values `[B, heads, T, W / heads]` of every layer for the places before; those of
+        this place are written into it at `step`.
+        """
+        for layer, (keys, values) in zip(self.body.layers, memory, strict=True):
+            attention = layer.self_attn
+            inner = layer.norm1(token)
+            projected = F.linear(inner, attention.in_proj_weight, attention.in_proj_bias)
+            query, key, value = projected.unflatten(-1, (3, attention.num_heads, -1)).unbind(1)
+            keys[:, :, step], values[:, :, step] = key, value
+            seen = slice(0, step + 1)
+            heard = F.scaled_dot_product_attention(query[:, :, None], keys[:, :, seen], values[:, :, seen])
+            token = token + attention.out_proj(heard.flatten(1))
+            token = token + layer.linear2(F.gelu(layer.linear1(layer.norm2(token))))
+        return self.body.norm(token)
+
+    def position_logits(self, hidden: Tensor, space_group: Tensor, embedded: Tensor) -> Tensor:
+        """`hidden [B, T, W]`, every position of the group `embedded [B, 27, W]` (`sites.of_group`) -> `[B, T, 28]`, the
+        last being stop; positions the group lacks are -inf."""
         query = self.to_position(hidden)
-        scores = query @ self.sites.of_group(space_group).transpose(1, 2) / math.sqrt(query.shape[-1])
+        scores = query @ embedded.transpose(1, 2) / math.sqrt(query.shape[-1])
         scores = scores.masked_fill(~self.sites.exists[space_group][:, None], -torch.inf)
         return torch.cat([scores, self.to_stop(hidden)], dim=-1)
 
@@ -308,7 +327,7 @@ class VaeNetwork(nn.Module):
         """Negative log likelihood of every part, nats per crystal `[B]`, teacher-forced."""
         decoder, sites, mask = self.decoder, self.decoder.sites, batch.mask
         hidden = decoder.hidden(z, batch.space_group, sites(batch))
-        logits = decoder.position_logits(hidden, batch.space_group)
+        logits = decoder.position_logits(hidden, batch.space_group, sites.of_group(batch.space_group))
         target = F.pad(batch.positions, (0, 1)).masked_fill(~F.pad(mask, (0, 1)), MAX_POSITIONS)
         steps = torch.arange(target.shape[1], device=z.device) <= batch.n_orbits[:, None]
         positions = F.cross_entropy(logits.transpose(1, 2), target, reduction="none")
