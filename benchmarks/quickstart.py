@@ -1,10 +1,11 @@
-"""Does the campaign optimise? The bundled quickstart against the same number of samples of the same generator.
+"""The quickstart against its rivals, from the same start with the same number of oracle calls.
 
-    python -m benchmarks.quickstart --seeds 5 --runs-dir runs/quickstart
+    python -m benchmarks.quickstart --seeds 5 --out benchmarks/results/quickstart.csv
+    python -m benchmarks.quickstart --arms latentore,frozen --calls 150 --seeds 5
 
-Both arms begin with the same crystals: the samples arm is the quickstart with its start made as long as its budget.
-Every call is counted; known materials, duplicates and crystals outside the space are screened out alike. Resumable:
-finished campaigns are read, not run again.
+Arms: `latentore` is the campaign as it is, `frozen` the same without refinement of the generator, `samples` measures
+samples of the generator and nothing else. Rows: best feasible value so far by call, and of the best 20 how many are new
+to the reference table and inside the search space after relaxation. A run that was cut off goes on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from campaigns.records import final_crystal, first_failure, last_values
@@ -27,18 +29,20 @@ from optimizer.objective import CampaignObjective
 from optimizer.references import ReferenceTable
 from optimizer.screening import screen
 
-ARMS = ("latentore", "samples")
+ARMS = ("latentore", "frozen", "samples")
 
 
-def arm_spec(base: CampaignSpec, arm: str, seed: int, calls: int | None) -> CampaignSpec:
+def arm_spec(base: CampaignSpec, arm: str, seed: int, calls: int | None, workers: int | None) -> CampaignSpec:
     """The quickstart under another seed; as samples, with a start that spends the whole budget."""
     data: dict[str, Any] = base.model_dump(mode="json")
-    data |= {"name": f"{arm}-{seed}", "seed": seed}
+    data |= {"name": f"{arm}-{seed}", "seed": seed, "workers": workers}
     if calls is not None:
         data["budget"]["oracle_calls"] = calls
     if arm == "samples":
         data["start"] = [{"kind": "generator_samples", "n": data["budget"]["oracle_calls"]}]
-    data["export"]["top"] = 10
+    if arm != "latentore":
+        data["refine"] = "off"
+    data["export"] = {"top": 20, "known": True}
     return parse_spec(data)
 
 
@@ -55,7 +59,7 @@ def curve(store: CampaignStore) -> list[float | None]:
 
 
 def list_is_sound(store: CampaignStore) -> dict[str, int]:
-    """Of the exported top 10: how many, distinct, new, and inside the space after relaxation."""
+    """Of the best 20 (distinct): how many there are, are new, and lie inside the space after relaxation."""
     references = ReferenceTable.load()
     report = export_campaign(store, novelty=references.novelty)
     crystals = [entry.crystal for entry in report.ranking.entries]
@@ -68,15 +72,20 @@ def list_is_sound(store: CampaignStore) -> dict[str, int]:
     }
 
 
-def run_one(base: CampaignSpec, arm: str, seed: int, calls: int | None, folder: Path) -> dict[str, Any]:
-    spec = arm_spec(base, arm, seed, calls)
+def run_one(spec: CampaignSpec, arm: str, folder: Path) -> dict[str, Any]:
     started = time.monotonic()
     run_folder = run_campaign(spec, folder=Path("."), run_folder=folder / spec.name, quiet=True)
     with CampaignStore.open(run_folder) as store:
         best = curve(store)
         spent = store.spent()
-        row = {"arm": arm, "seed": seed, "calls": spent.calls, "best": best[-1], **list_is_sound(store)}
-        row |= {"failed": sum(spent.stage_failures.values()), "oracle_seconds": round(spent.seconds)}
+        row = {"arm": arm, "seed": spec.seed, "calls": spent.calls, "best": best[-1], **list_is_sound(store)}
+        verdicts = [record.accepted for record in store.generators()[1:]]
+        row |= {
+            "refinements": len(verdicts),
+            "accepted": sum(verdicts),
+            "failed": sum(spent.stage_failures.values()),
+            "oracle_seconds": round(spent.seconds),
+        }
         row |= {"wall_seconds": round(time.monotonic() - started), "curve": json.dumps(best)}
     return row
 
@@ -84,17 +93,23 @@ def run_one(base: CampaignSpec, arm: str, seed: int, calls: int | None, folder: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--campaign", default="quickstart")
+    parser.add_argument("--arms", default="latentore,samples", help=f"of {', '.join(ARMS)}; the first against the rest")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=None, help="the campaign's own budget where absent")
+    parser.add_argument("--workers", type=int, default=None, help="oracle processes; one per core where absent")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs/quickstart-benchmark"))
     parser.add_argument("--out", type=Path, default=None, help="CSV of the rows")
     arguments = parser.parse_args()
+    arms = arguments.arms.split(",")
+    if unknown := set(arms) - set(ARMS):
+        parser.error(f"unknown arms {', '.join(sorted(unknown))}; choose among {', '.join(ARMS)}")
     base = load_spec(campaign_path(arguments.campaign))
     print("command: python -m benchmarks.quickstart", *sys.argv[1:])
     rows = []
     for seed in range(arguments.seeds):
-        for arm in ARMS:
-            rows.append(run_one(base, arm, seed, arguments.calls, arguments.runs_dir))
+        for arm in arms:
+            spec = arm_spec(base, arm, seed, arguments.calls, arguments.workers)
+            rows.append(run_one(spec, arm, arguments.runs_dir))
             print({k: v for k, v in rows[-1].items() if k != "curve"}, flush=True)
     if arguments.out is not None:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -102,10 +117,19 @@ def main() -> None:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
-    best = {(row["arm"], row["seed"]): row["best"] for row in rows}
-    seeds = range(arguments.seeds)
-    wins = sum((best["latentore", s] or float("-inf")) > (best["samples", s] or float("-inf")) for s in seeds)
-    print(f"latentore is above samples in {wins} of {arguments.seeds} seeds at the same number of calls")
+    summarize(rows, arms)
+
+
+def summarize(rows: list[dict[str, Any]], arms: list[str]) -> None:
+    """Medians over seeds, and how often the first arm is above each other one at the same number of calls."""
+    best = {arm: [row["best"] or float("-inf") for row in rows if row["arm"] == arm] for arm in arms}
+    for arm in arms:
+        mine = [row for row in rows if row["arm"] == arm]
+        new = sum(row["new"] for row in mine) / max(1, sum(row["listed"] for row in mine))
+        print(f"{arm}: median best {median(best[arm]):.1f}, {new:.0%} of the best 20 new, over {len(mine)} seeds")
+    for rival in arms[1:]:
+        wins = sum(ours > theirs for ours, theirs in zip(best[arms[0]], best[rival], strict=True))
+        print(f"{arms[0]} is above {rival} in {wins} of {len(best[rival])} seeds at the same number of calls")
 
 
 if __name__ == "__main__":

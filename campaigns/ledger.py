@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from campaigns.owner import Owner
+
+STANDS_FOR = ("relaxed", "proposed", "nearest")
+LONGEST_SILENCE = timedelta(minutes=10)
+"""A lease whose heartbeat is older is taken for abandoned."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +27,47 @@ class RoundRecord:
 
 @dataclass(frozen=True)
 class GeneratorRecord:
-    """One generator of the campaign; `artifact` is None for weights that came with the package."""
+    """One generator of the campaign; `artifact` is None for weights that came with the package.
+
+    The store fills in `added_at` when it writes one.
+    """
 
     version: str
     artifact: str | None
     figures: Mapping[str, Any]
     accepted: bool
-    added_at: str
+    added_at: str = ""  # UTC, ISO 8601
+
+
+@dataclass(frozen=True)
+class Latent:
+    """The latent of a candidate under one generator, and which crystal of the candidate it is.
+
+    `relaxed`: z decodes to the crystal that was measured. `proposed`: it decodes to the one that was proposed.
+    `nearest`: nothing that decodes to either was found; z is the encoder's mean.
+    """
+
+    z: tuple[float, ...]  # [d]
+    stands_for: str
+
+    def __post_init__(self) -> None:
+        if self.stands_for not in STANDS_FOR:
+            raise ValueError(f"a latent stands for one of {', '.join(STANDS_FOR)}, not {self.stands_for!r}")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A candidate that a process has in hand; `owner.since` is when it took it."""
+
+    candidate_id: str
+    owner: Owner
+    heartbeat_at: str  # UTC, ISO 8601
+
+    @property
+    def may_live(self) -> bool:
+        """False where the process is known to be gone, or has been silent for too long."""
+        silence = datetime.now(UTC) - datetime.fromisoformat(self.heartbeat_at)
+        return silence <= LONGEST_SILENCE and self.owner.may_live
 
 
 @dataclass(frozen=True)

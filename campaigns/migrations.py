@@ -8,13 +8,46 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, text, update
 
 from campaigns.errors import LedgerError
 from campaigns.tables import meta, metadata
 
-SCHEMA_VERSION = 1
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
+SCHEMA_VERSION = 2
+
+
+def _say_what_latents_stand_for(connection: Connection) -> None:
+    """Schema 1 -> 2: `latents.stands_for`, until now always the crystal as proposed, and the table `leases`.
+
+    Written out, not made from tables.py, which goes on changing.
+    """
+    for statement in (
+        """CREATE TABLE latents_2 (
+            candidate_id VARCHAR(64) NOT NULL,
+            generator_version VARCHAR(128) NOT NULL,
+            z JSON NOT NULL,
+            stands_for VARCHAR(16) NOT NULL,
+            PRIMARY KEY (candidate_id, generator_version),
+            FOREIGN KEY(candidate_id) REFERENCES candidates (id)
+        )""",
+        "INSERT INTO latents_2 SELECT candidate_id, generator_version, z, 'proposed' FROM latents",
+        "DROP TABLE latents",
+        "ALTER TABLE latents_2 RENAME TO latents",
+        """CREATE TABLE leases (
+            candidate_id VARCHAR(64) NOT NULL,
+            pid INTEGER NOT NULL,
+            host VARCHAR(255) NOT NULL,
+            birth VARCHAR(64) NOT NULL,
+            since VARCHAR(32) NOT NULL,
+            heartbeat_at VARCHAR(32) NOT NULL,
+            PRIMARY KEY (candidate_id),
+            FOREIGN KEY(candidate_id) REFERENCES candidates (id)
+        )""",
+    ):
+        connection.execute(text(statement))
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _say_what_latents_stand_for}
 
 
 def create_schema(connection: Connection, written_by: str) -> None:

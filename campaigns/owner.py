@@ -23,6 +23,10 @@ class Owner:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(os.getpid(), socket.gethostname(), _birth(os.getpid()) or "", now)
 
+    def is_process(self, other: Owner) -> bool:
+        """The same process, whenever each was noted."""
+        return (self.pid, self.host, self.birth) == (other.pid, other.host, other.birth)
+
     @property
     def may_live(self) -> bool:
         """False only where the process is known to be gone; one on another machine may live."""

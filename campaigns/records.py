@@ -122,8 +122,8 @@ def final_crystal(stages: Iterable[StageOutcome], proposed: Structure) -> Struct
 class Candidate:
     """One crystal with its lineage. `id` is unique in the campaign and sorts in the order of proposal.
 
-    `z` is the latent that decodes to `crystal`, as a tuple of floats, or None when the crystal came from
-    elsewhere and could not be encoded. `predicted` maps property to (mean, standard deviation) at proposal.
+    `z` is the latent that `crystal` was decoded from, as a tuple of floats, or None where it came from elsewhere;
+    see `campaigns.ledger.Latent` for what the surrogate sees. `predicted` maps property to (mean, standard deviation) at proposal.
     """
 
     id: str

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pymatgen.core import Structure
 from sqlalchemy import Row
 
 from campaigns.crystals import crystal_from_json, crystal_to_json
+from campaigns.ledger import GeneratorRecord, Latent
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
 
 
@@ -117,3 +118,27 @@ def _read_outcome(row: Row[Any], crystal: Structure | None) -> Measured | Failed
         details=row.details,
         seconds=row.seconds,
     )
+
+
+def latent_rows(latents: Mapping[str, Mapping[str, Latent]]) -> list[dict[str, Any]]:
+    """`latents` maps generator version to candidate id to latent."""
+    return [
+        {
+            "candidate_id": name,
+            "generator_version": version,
+            "z": [float(x) for x in latent.z],
+            "stands_for": latent.stands_for,
+        }
+        for version, of_candidate in latents.items()
+        for name, latent in of_candidate.items()
+    ]
+
+
+def generator_row(record: GeneratorRecord, now: str) -> dict[str, Any]:
+    return {
+        "version": record.version,
+        "artifact": record.artifact,
+        "figures": dict(record.figures),
+        "accepted": record.accepted,
+        "added_at": record.added_at or now,
+    }

@@ -11,9 +11,8 @@ No other module touches the database. Every method is one transaction. SQLite ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,16 +20,18 @@ from types import TracebackType
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
-from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
+from campaigns import leases
 from campaigns.artifacts import Artifacts, write_durably
 from campaigns.database import connect_sqlite, create_sqlite
+from campaigns.differences import differences
 from campaigns.errors import CampaignLockedError, LedgerError
-from campaigns.ledger import Event, GeneratorRecord, RoundRecord, Spent
+from campaigns.ledger import Event, GeneratorRecord, Latent, Lease, RoundRecord, Spent
 from campaigns.migrations import create_schema, migrate
 from campaigns.owner import Owner
 from campaigns.records import Candidate, StageOutcome
-from campaigns.rows import candidate_row, outcome_rows, read_candidate, read_outcomes
+from campaigns.rows import candidate_row, generator_row, latent_rows, outcome_rows, read_candidate, read_outcomes
 from campaigns.spec import CampaignSpec, dump_spec, parse_spec
 from campaigns.tables import candidates, events, generators, latents, meta, outcomes, rounds
 
@@ -47,6 +48,7 @@ class CampaignStore:
         self.folder = folder
         self.artifacts = Artifacts(folder / "artifacts")
         self._engine = engine
+        self._mine: Owner | None = None  # while this process drives
         with self._read() as connection:
             self._spec = parse_spec(_meta(connection, "spec"))
             self._dearest_stage: str = _meta(connection, "dearest_stage")
@@ -148,7 +150,7 @@ class CampaignStore:
         old, new = self._spec.model_dump(mode="json"), spec.model_dump(mode="json")
         changed = []
         for key in new:
-            for where, was, now in _differences(old[key], new[key], key):
+            for where, was, now in differences(old[key], new[key], key):
                 if key not in MAY_CHANGE:
                     raise LedgerError(
                         f"{where}: is {now!r}, but the campaign in {self.folder} was started with {was!r}.",
@@ -175,34 +177,69 @@ class CampaignStore:
 
     @contextmanager
     def lock(self, *, take_over: bool = False) -> Iterator[None]:
-        """Drive this campaign alone. A lock whose process is known to be gone is taken over.
+        """Drive this campaign alone. Lock and leases of a process that is known to be gone are dropped.
 
-        Raises CampaignLockedError naming pid and host of the process that holds it, unless `take_over`.
+        Raises CampaignLockedError naming pid and host of the process that drives it, or that still has one of its
+        candidates in hand, unless `take_over`.
         """
         mine = Owner.this_process()
         with self._write() as connection:
-            entry = _meta(connection, "lock", None)
-            if entry and not take_over and (holder := Owner(**entry)).may_live:
-                raise CampaignLockedError(
-                    f"{self.folder}: process {holder.pid} on {holder.host} drives this campaign since {holder.since}.",
-                    "Wait for it or stop it; where it is surely gone, run again with --take-over.",
-                )
-            connection.execute(delete(meta).where(meta.c.key == "lock"))
-            connection.execute(insert(meta), {"key": "lock", "value": asdict(mine)})
+            held = leases.keep_leases(connection, lambda lease: lease.may_live and not take_over)
+            holder = leases.read_lock(connection)
+            if holder is not None and holder.may_live and not take_over:
+                raise self._locked(holder, "drives this campaign")
+            if others := [lease for lease in held if not lease.owner.is_process(mine)]:
+                raise self._locked(others[0].owner, f"has {others[0].candidate_id} in hand")
+            leases.write_lock(connection, mine)
+        self._mine = mine
         try:
             yield
         finally:
+            self._mine = None
             with self._write() as connection:
-                if _meta(connection, "lock", None) == asdict(mine):
-                    connection.execute(delete(meta).where(meta.c.key == "lock"))
+                leases.end_leases(connection, mine)
+                if leases.read_lock(connection) == mine:
+                    leases.write_lock(connection, None)
+
+    def _locked(self, holder: Owner, does: str) -> CampaignLockedError:
+        return CampaignLockedError(
+            f"{self.folder}: process {holder.pid} on {holder.host} {does} since {holder.since}.",
+            "Wait for it or stop it; where it is surely gone, run again with --take-over.",
+        )
 
     @property
     def driver(self) -> Owner | None:
         """The process that drives the campaign now, as far as can be told."""
         with self._read() as connection:
-            entry = _meta(connection, "lock", None)
-        owner = Owner(**entry) if entry else None
+            owner = leases.read_lock(connection)
         return owner if owner and owner.may_live else None
+
+    def lease(self, candidate_id: str) -> None:
+        """Note that this process, which holds the lock, has the candidate in hand; `record` ends it.
+
+        Raises CampaignLockedError where another process has taken the campaign over.
+        """
+        with self._write() as connection:
+            holder = leases.read_lock(connection)
+            if self._mine is None or holder != self._mine:
+                raise CampaignLockedError(
+                    f"{self.folder}: {f'process {holder.pid} on {holder.host}' if holder else 'nobody'} drives this "
+                    "campaign now.",
+                    "It was taken over; everything measured here is kept.",
+                )
+            leases.write_lease(connection, candidate_id, self._mine)
+
+    def renew_leases(self) -> None:
+        """Heartbeat of what this process has in hand. A ledger that is busy is left alone: the next one counts."""
+        if (mine := self._mine) is None:
+            return
+        with suppress(OperationalError), self._write() as connection:
+            leases.renew_leases(connection, mine)
+
+    def leases(self) -> list[Lease]:
+        """What processes that may live have in hand, in the order of proposal."""
+        with self._read() as connection:
+            return [lease for lease in leases.read_leases(connection) if lease.may_live]
 
     # -- rounds and candidates
 
@@ -214,14 +251,24 @@ class CampaignStore:
         candidates: Sequence[Candidate] = (),
         failures: Mapping[str, int] | None = None,
         figures: Mapping[str, Any] | None = None,
+        generator: GeneratorRecord | None = None,
+        latents: Mapping[str, Mapping[str, Latent]] | None = None,
     ) -> bool:
-        """Write what the phase proposed and mark it done, together. False, and no change, where it was."""
-        proposals = [candidate_row(candidate) for candidate in candidates]
+        """Write what the phase brought and mark it done, together. False, and no change, where it was.
+
+        `generator` is skipped where its version is there already; its artifact must be stored first. `latents`
+        maps generator version to candidate id to latent, as in `add_latents`.
+        """
+        proposals, placed = [candidate_row(candidate) for candidate in candidates], latent_rows(latents or {})
+        self._check_artifact(generator)
         with self._write() as connection:
             if _phase_done(connection, round, phase):
                 return False
             if proposals:
                 self._insert_candidates(connection, proposals)
+            if generator is not None:
+                _insert_generator(connection, generator)
+            _replace_latents(connection, placed)
             connection.execute(
                 insert(rounds),
                 {
@@ -284,6 +331,7 @@ class CampaignStore:
             if connection.execute(known.limit(1)).first():
                 return False
             connection.execute(insert(outcomes), outcome_rows(candidate_id, stages, proposed, package_versions))
+            leases.end_lease(connection, candidate_id)
         return True
 
     def outcomes(self) -> dict[str, tuple[StageOutcome, ...]]:
@@ -315,51 +363,33 @@ class CampaignStore:
 
     # -- latents and generators
 
-    def add_latents(self, generator_version: str, z: Mapping[str, Sequence[float]]) -> None:
+    def add_latents(self, generator_version: str, latents: Mapping[str, Latent]) -> None:
         """Keep the latent of each candidate id under this generator, replacing any that was there."""
-        if not z:
-            return
-        new = [
-            {"candidate_id": name, "generator_version": generator_version, "z": [float(x) for x in point]}
-            for name, point in z.items()
-        ]
+        rows = latent_rows({generator_version: latents})
         with self._write() as connection:
-            for row in new:
-                connection.execute(
-                    delete(latents).where(
-                        latents.c.candidate_id == row["candidate_id"],
-                        latents.c.generator_version == generator_version,
-                    )
-                )
-            connection.execute(insert(latents), new)
+            _replace_latents(connection, rows)
 
-    def latents(self, generator_version: str) -> dict[str, tuple[float, ...]]:
-        """Candidate id -> latent `[d]` under this generator, in the order of proposal."""
+    def latents(self, generator_version: str) -> dict[str, Latent]:
+        """Candidate id -> its latent under this generator, in the order of proposal."""
         query = (
-            select(latents.c.candidate_id, latents.c.z)
+            select(latents.c.candidate_id, latents.c.z, latents.c.stands_for)
             .join(candidates, candidates.c.id == latents.c.candidate_id)
             .where(latents.c.generator_version == generator_version)
             .order_by(candidates.c.seq)
         )
         with self._read() as connection:
-            return {name: tuple(z) for name, z in connection.execute(query)}
+            return {name: Latent(tuple(z), stands_for) for name, z, stands_for in connection.execute(query)}
 
     def add_generator(self, version: str, artifact_sha: str | None, figures: Mapping[str, Any], accepted: bool) -> bool:
         """Note a generator; its artifact must be stored first. False, no change, where it was there."""
-        if artifact_sha is not None:
-            self.artifacts.path(artifact_sha)
-        row = {
-            "version": version,
-            "artifact": artifact_sha,
-            "figures": dict(figures),
-            "accepted": accepted,
-            "added_at": _now(),
-        }
+        record = GeneratorRecord(version, artifact_sha, figures, accepted)
+        self._check_artifact(record)
         with self._write() as connection:
-            if connection.execute(select(generators.c.seq).where(generators.c.version == version)).first():
-                return False
-            connection.execute(insert(generators), row)
-        return True
+            return _insert_generator(connection, record)
+
+    def _check_artifact(self, record: GeneratorRecord | None) -> None:
+        if record is not None and record.artifact is not None:
+            self.artifacts.path(record.artifact)
 
     def generators(self) -> list[GeneratorRecord]:
         """In the order they were added."""
@@ -405,21 +435,28 @@ def _phase_done(connection: Connection, round: int, phase: str) -> bool:
     return connection.execute(query).first() is not None
 
 
+def _insert_generator(connection: Connection, record: GeneratorRecord) -> bool:
+    if connection.execute(select(generators.c.seq).where(generators.c.version == record.version)).first():
+        return False
+    connection.execute(insert(generators), generator_row(record, _now()))
+    return True
+
+
+def _replace_latents(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        same = (latents.c.candidate_id == row["candidate_id"], latents.c.generator_version == row["generator_version"])
+        connection.execute(delete(latents).where(*same))
+    if not rows:
+        return
+    try:
+        connection.execute(insert(latents), rows)
+    except IntegrityError:
+        raise ValueError("a latent belongs to a candidate that was never proposed") from None
+
+
 def _event(kind: str, message: str, data: Mapping[str, Any]) -> dict[str, Any]:
     return {"at": _now(), "kind": kind, "message": message, "data": dict(data)}
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _differences(old: Any, new: Any, path: str) -> Iterable[tuple[str, Any, Any]]:
-    """(dotted path, old, new) of every leaf that differs between two JSON trees."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in {**old, **new}:
-            yield from _differences(old.get(key), new.get(key), f"{path}.{key}")
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for index, (was, now) in enumerate(zip(old, new, strict=True)):
-            yield from _differences(was, now, f"{path}.{index}")
-    elif old != new:
-        yield path, old, new

@@ -1,4 +1,4 @@
-"""The tables of a ledger, schema 1. Only `store.py` and `migrations.py` use them."""
+"""The tables of a ledger, schema 2. Only `store.py` and `migrations.py` use them."""
 
 from __future__ import annotations
 
@@ -57,6 +57,18 @@ latents = Table(
     Column("candidate_id", ForeignKey("candidates.id"), primary_key=True),
     Column("generator_version", String(128), primary_key=True),
     Column("z", JSON, nullable=False),
+    Column("stands_for", String(16), nullable=False),  # relaxed, proposed or nearest: see ledger.Latent
+)
+
+leases = Table(  # what is being evaluated now, and by which process; gone when its outcome is there
+    "leases",
+    metadata,
+    Column("candidate_id", ForeignKey("candidates.id"), primary_key=True),
+    Column("pid", Integer, nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("birth", String(64), nullable=False),  # of the process, see owner.py
+    Column("since", String(32), nullable=False),
+    Column("heartbeat_at", String(32), nullable=False),
 )
 
 outcomes = Table(

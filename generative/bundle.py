@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from campaigns.errors import UserError
 from generative.datasets import Codes
 from generative.evaluation import code_agreement, held_out_crystals, prior_samples, reconstruction
 from generative.models.wyckoff_vae import WyckoffVae
@@ -20,6 +21,8 @@ from generative.networks import VaeNetwork
 if TYPE_CHECKING:
     from generative.training import TrainingSettings
 
+HELD_OUT = "held_out.npz"
+HELD_OUT_CRYSTALS = 300
 LICENCE = "MIT (weights). Training data: Materials Project, CC BY 4.0."
 ATTRIBUTION = (
     "Trained on crystals and formation energies of the Materials Project (A. Jain et al., APL Materials 1, 011002, "
@@ -41,9 +44,10 @@ def write_bundle(
     seconds: float,
     samples: int = 1000,
 ) -> None:
-    """Weights, settings and card into `out`; the figures are measured on the reloaded files."""
+    """Weights, settings, card and a sample of held-out crystals into `out`; the reloaded files give the figures."""
     state = {name: t.contiguous() for name, t in network.state_dict().items() if not name.startswith("decoder.sites.")}
     save_file(state, out / "model.safetensors")
+    sample_of(held, HELD_OUT_CRYSTALS, settings.seed).save(out / HELD_OUT)
     config = {**asdict(settings), "properties": properties}
     (out / "settings.json").write_text(json.dumps(config, indent=1) + "\n")
     generator = WyckoffVae.load(out, torch.device("cpu"))
@@ -62,6 +66,19 @@ def write_bundle(
         "attribution": ATTRIBUTION,
     }
     (out / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def sample_of(codes: Codes, n: int, seed: int) -> Codes:
+    """At most n of the codes, drawn without replacement, in their order."""
+    chosen = np.random.default_rng(seed).choice(len(codes), min(n, len(codes)), replace=False)
+    return codes.take(np.sort(chosen))
+
+
+def held_out_sample(folder: Path) -> Codes:
+    """The sample of held-out crystals that a bundle carries, at most 300. Raises UserError where it has none."""
+    if not (folder / HELD_OUT).exists():
+        raise UserError(f"{folder}: holds no {HELD_OUT}.", "Train again with `optimize train`.")
+    return Codes.load(folder / HELD_OUT)
 
 
 def held_out_figures(generator: WyckoffVae, held: Codes, labels: NDArray[np.float64]) -> dict[str, Any]:

@@ -29,6 +29,15 @@ class DecodeFailure:
     message: str
 
 
+@dataclass(frozen=True)
+class Alignment:
+    """A latent `z [d]` found for a crystal; where `decodes_back` is False, the encoder's mean."""
+
+    z: Tensor
+    decodes_back: bool
+    steps: int  # of descent; 0 where the encoder's mean does
+
+
 class Representation(Protocol):
     """Crystals <-> codes, invertible. Both directions keep length and order."""
 
@@ -63,10 +72,25 @@ class Generator(Protocol):
         """`z [n, d]` -> property head outputs by property name, each `[n]` in the property's unit."""
         ...
 
+    def align(self, xs: Sequence[Structure], *, within: SearchSpace | None) -> list[Alignment | EncodeFailure]:
+        """A latent that decodes to each crystal: the encoder's mean if it does, else found by descent from there."""
+        ...
 
-class Refinable(Generator, Protocol):
-    """A generator that can be retrained inside a campaign."""
+    def refine(self, xs: Sequence[Structure], weights: Sequence[float], *, seed: int) -> Generator:
+        """A new generator, retrained on `xs` weighted by `weights` with replay; self is unchanged.
 
-    def refine(self, xs: Sequence[Structure], weights: Sequence[float], *, seed: int) -> Refinable:
-        """A new generator, retrained on `xs` weighted by `weights` with replay; self is unchanged."""
+        Raises ValueError where no crystal of positive weight can be encoded.
+        """
+        ...
+
+    def held_out(self) -> list[Structure]:
+        """Crystals that no training has seen, to judge a refinement by; empty where there are none."""
+        ...
+
+    def serialized(self) -> bytes:
+        """What is learned, for a file; the same weights give the same bytes."""
+        ...
+
+    def restored(self, data: bytes) -> Generator:
+        """This generator with what `serialized` wrote. Raises ValueError where the bytes are of another one."""
         ...

@@ -33,7 +33,8 @@ class Parts:
     device: torch.device
     objective: CampaignObjective
     references: ReferenceTable
-    generator: Generator
+    base: Generator  # as the spec names it
+    generator: Generator  # the one in use: `base`, or what a refinement made of it
     starts: tuple[tuple[str, Start], ...]
     cascade: Cascade
     surrogate: Surrogate
@@ -54,7 +55,7 @@ class Parts:
     def provenance(self) -> dict[str, str]:
         """Versions of whatever decides a number."""
         found = {name: version(name) for name in PACKAGES}
-        found["generator"] = self.generator.version
+        found["generator"] = self.base.version
         found["reference_table"] = self.references.version
         return found
 
@@ -68,8 +69,6 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
     objective = CampaignObjective.from_spec(spec)
     cascade = Cascade.build(spec.oracles, OracleContext(device=device.type, folder=str(folder)), spec.space)
     _check_properties(spec, cascade)
-    if spec.refine != "off":
-        raise SpecError("refine", "refining the generator is not part of this version.", "Write `refine: off`.")
     generator: Generator = build_kind("generator", spec.generator, device, "generator")
     if not Grammar(spec.space).group_mask().any():
         raise SpecError(
@@ -87,6 +86,7 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
         device=device,
         objective=objective,
         references=ReferenceTable.load(),
+        base=generator,
         generator=generator,
         starts=starts,
         cascade=cascade,

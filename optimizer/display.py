@@ -18,8 +18,8 @@ from optimizer.doctor import Check
 
 MARKS = {"ok": Text("ok", "green"), "note": Text("note", "yellow"), "fault": Text("FAULT", "bold red")}
 
-
 WIDTH_OF_FILES = 240
+SHOWN_IN_HAND = 8
 
 
 def console() -> Console:
@@ -55,6 +55,8 @@ def print_status(summary: dict[str, Any]) -> None:
         table.add_row("driver", f"process {driver['pid']} on {driver['host']} since {driver['since']}")
     table.add_row("rounds", f"{summary['rounds']} (last phase {summary['last_phase'] or 'none'})")
     table.add_row("candidates", f"{counts['proposed']} proposed, {counts['evaluated']} evaluated")
+    for line in _in_hand(summary["in_hand"]):
+        table.add_row("in hand", line)
     calls = f"{budget['oracle_calls']} of {budget['of']} calls of {budget['dearest_stage']}"
     table.add_row("budget", f"{calls}, {budget['oracle_seconds']:.0f} s in oracles")
     for stage, spent in summary["stages"].items():
@@ -65,6 +67,16 @@ def print_status(summary: dict[str, Any]) -> None:
     for event in summary["events"]:
         table.add_row("event", f"{event['at']} {event['kind']}: {event['message']}")
     console().print(table)
+
+
+def _in_hand(leases: Sequence[dict[str, Any]]) -> list[str]:
+    """One line for each of the first few candidates, one for the rest."""
+    lines = [
+        f"{each['formula']} ({each['id']}) by process {each['pid']} on {each['host']} since {each['since']}, "
+        f"heartbeat {each['heartbeat_at']}"
+        for each in leases[:SHOWN_IN_HAND]
+    ]
+    return lines + ([f"and {len(leases) - SHOWN_IN_HAND} more"] if len(leases) > SHOWN_IN_HAND else [])
 
 
 def _best(best: dict[str, Any] | None) -> str:

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -102,8 +102,13 @@ class Evaluator:
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def evaluate(self, tasks: Sequence[Task], stop: Event) -> Iterator[tuple[str, Stages]]:
-        """`(id, crystal, seed)` -> `(id, stages)` as each finishes. After `stop` only what is in hand is finished."""
+    def evaluate(
+        self, tasks: Sequence[Task], stop: Event, begin: Callable[[str], None] = lambda name: None
+    ) -> Iterator[tuple[str, Stages]]:
+        """`(id, crystal, seed)` -> `(id, stages)` as each finishes. After `stop` only what is in hand is finished.
+
+        `begin` is told each id just before it is handed to a worker.
+        """
         fresh, suspects = deque(tasks), deque[Task]()
         tried: set[str] = set()  # in hand when a worker died
         in_hand: dict[Future[Stages], Task] = {}
@@ -112,6 +117,7 @@ class Evaluator:
             waiting, most = suspects or fresh, 1 if alone else self.workers
             while waiting and len(in_hand) < most and not stop.is_set():
                 task = waiting.popleft()
+                begin(task[0])
                 in_hand[self._submit(task)] = task
             done, _ = wait(in_hand, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in done:

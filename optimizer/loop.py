@@ -10,14 +10,18 @@ from pathlib import Path
 from threading import Event, current_thread, main_thread
 from types import FrameType
 
-from campaigns.errors import CampaignInterrupted, UserError
+from campaigns.errors import CampaignInterrupted
 from campaigns.records import Candidate
 from campaigns.spec import CampaignSpec
 from campaigns.store import LEDGER, CampaignStore
 from optimizer.build import Parts, build
 from optimizer.executors import Evaluator
+from optimizer.heartbeat import heartbeat
 from optimizer.live import Live
-from optimizer.phases import phase_seed, propose_phase, start_phase
+from optimizer.phases import phase_seed
+from optimizer.proposal import propose_phase
+from optimizer.refinement import current_generator, refine_phase, refinement_due
+from optimizer.starting import start_phase
 from optimizer.status import CLOCK, failures_by_stage, hours_spent
 
 IDLE_ROUNDS = 3  # rounds in a row without a single call before a campaign gives up
@@ -40,24 +44,13 @@ def run_campaign(
     try:
         with store, store.lock(take_over=take_over):
             store.adopt(spec)
-            _same_generator(store, parts)
+            parts = current_generator(parts, store)
             live = Live(parts.objective, spec.budget.oracle_calls, store.spent().calls, quiet=quiet)
             with _stop_on_signal() as stop, parts.evaluator() as evaluator, live:
                 _Campaign(parts, store, evaluator, live, stop).run()
     except KeyboardInterrupt:
         raise CampaignInterrupted(f"stopped at once; what was in hand is lost, {GO_ON}") from None
     return run_folder
-
-
-def _same_generator(store: CampaignStore, parts: Parts) -> None:
-    """Latents mean nothing under other weights: refuse to go on with them."""
-    known = [record.version for record in store.generators()]
-    if known and parts.generator.version not in known:
-        raise UserError(
-            f"{store.folder}: was started with the generator {known[0]}, and {parts.generator.version} is installed.",
-            "Install the version that started it, or begin a new campaign with `start: {kind: ledger, path: ...}`.",
-        )
-    store.add_generator(parts.generator.version, None, {}, accepted=True)
 
 
 def _recall(store: CampaignStore, live: Live) -> None:
@@ -123,7 +116,17 @@ class _Campaign:
         else:
             q = min(self.parts.spec.batch_size, self._calls_left())
             propose_phase(self.parts, self.store, round, q, lambda text: self.live.phase(round, text))
-        return self._evaluate(round)
+        return self._evaluate(round) and self._refine(round)
+
+    def _refine(self, round: int) -> bool:
+        """Retrain the generator where the schedule asks for it and calls are left that could gain by it."""
+        if (
+            self._calls_left() > 0
+            and not self.store.phase_done(round, "refine")
+            and refinement_due(self.store, self.parts.objective, round)
+        ):
+            self.parts = refine_phase(self.parts, self.store, round, lambda text: self.live.phase(round, text))
+        return True
 
     def _proposed(self, round: int) -> bool:
         return self.store.phase_done(round, "start" if round == 0 else "propose")
@@ -144,11 +147,12 @@ class _Campaign:
             self.live.phase(round, f"evaluating {len(waiting)} candidates")
             candidates = {c.id: c for c in waiting}
             tasks = [(c.id, c.crystal, self._seed(c)) for c in waiting]
-            for name, stages in self.evaluator.evaluate(tasks, self.stop):
-                self.store.record(name, stages, package_versions=self.versions)
-                self.live.outcome(candidates[name], stages, self.store.spent().calls)
-                if self._out_of_time():
-                    self.stop.set()
+            with heartbeat(self.store):
+                for name, stages in self.evaluator.evaluate(tasks, self.stop, begin=self.store.lease):
+                    self.store.record(name, stages, package_versions=self.versions)
+                    self.live.outcome(candidates[name], stages, self.store.spent().calls)
+                    if self._out_of_time():
+                        self.stop.set()
             if self.stop.is_set():
                 break
         if self.stop.is_set() and not self._out_of_time():

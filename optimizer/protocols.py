@@ -92,6 +92,12 @@ class ProposalContext:
     device: torch.device
     space: SearchSpace
 
+    @property
+    def already_pending(self) -> Tensor:
+        """Which rows of the pool are pending, bool `[n]` on the CPU. They come last, whatever they are worth."""
+        same = [torch.isclose(self.pool, row, rtol=1e-6, atol=1e-9).all(dim=-1) for row in self.pending]
+        return torch.stack(same).any(dim=0) if same else torch.zeros(len(self.pool), dtype=torch.bool)
+
 
 class Acquisition(Protocol):
     """Posterior -> the next batch."""

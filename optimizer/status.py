@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from campaigns.records import Failed, final_crystal, first_failure, last_values
+from campaigns.records import Candidate, Failed, final_crystal, first_failure, last_values
 from campaigns.store import CampaignStore
 from optimizer.objective import CampaignObjective
 
@@ -33,6 +34,7 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             "evaluated": len(outcomes),
             "pending": len(candidates) - len(outcomes),
         },
+        "in_hand": _in_hand(store, candidates),
         "budget": {
             "dearest_stage": store.dearest_stage,
             "oracle_calls": spent.calls,
@@ -56,6 +58,22 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             for event in [event for event in events if event.kind != CLOCK][-LAST_EVENTS:]
         ],
     }
+
+
+def _in_hand(store: CampaignStore, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+    """What is being evaluated now, by which process, since when, and when that gave its last sign of life."""
+    formulas = {c.id: c.crystal.composition.reduced_formula for c in candidates}
+    return [
+        {
+            "id": lease.candidate_id,
+            "formula": formulas[lease.candidate_id],
+            "since": lease.owner.since,
+            "pid": lease.owner.pid,
+            "host": lease.owner.host,
+            "heartbeat_at": lease.heartbeat_at,
+        }
+        for lease in store.leases()
+    ]
 
 
 def _state(driven: bool, budget_spent: bool) -> str:

@@ -6,11 +6,12 @@ prior is N(0, I). Decoding is greedy, hence a function of z and the search space
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,31 +19,40 @@ from typing import Any
 import torch
 from pydantic import Field
 from pymatgen.core import Structure
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from campaigns.records import FailureCode
 from campaigns.spec import SearchSpace, Strict
+from generative.alignment import descend
 from generative.canonical import WyckoffCode
-from generative.datasets import MAX_ORBITS, stack
+from generative.datasets import MAX_ORBITS, Codes, stack
 from generative.decoding import decode_codes
+from generative.evaluation import shortest_distance
 from generative.grammar import Grammar, unrestricted
 from generative.networks import VaeNetwork, to_batch
-from generative.protocols import DecodeFailure, EncodeFailure
+from generative.protocols import Alignment, DecodeFailure, EncodeFailure
+from generative.refinement import BATCH, REPLAYED, retrained
 from generative.representations.wyckoff import Params as WyckoffParams
-from generative.representations.wyckoff import WyckoffRepresentation
+from generative.representations.wyckoff import WyckoffRepresentation, crystal_of
+
+HELD_OUT = "held_out.npz"
+CLOSEST_ANG = 0.5  # two atoms nearer than this are no crystal to learn from
 
 
 class Params(Strict):
     """Which weights to use."""
 
     weights: str = Field("bundled", description="`bundled`, or a folder written by generative.training.")
+    refine_steps: int = Field(200, ge=1, le=100_000, description="Batches of 64 crystals in one refinement.")
 
 
 def build(params: Params, context: Any = None) -> WyckoffVae:
     """`context` is a torch.device; CPU where absent. Raises ValueError where the weights are missing."""
     device = context if isinstance(context, torch.device) else torch.device("cpu")
-    return WyckoffVae.load(bundled_weights() if params.weights == "bundled" else Path(params.weights), device)
+    folder = bundled_weights() if params.weights == "bundled" else Path(params.weights)
+    return replace(WyckoffVae.load(folder, device), refine_steps=params.refine_steps)
 
 
 def bundled_weights() -> Path:
@@ -59,6 +69,8 @@ class WyckoffVae:
     property_names: tuple[str, ...]
     latent_dim: int
     device: torch.device
+    held_out_codes: Codes | None = None
+    refine_steps: int = 200
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> WyckoffVae:
@@ -67,7 +79,8 @@ class WyckoffVae:
         if not (weights.exists() and settings.exists()):
             raise ValueError(f"weights: {str(folder)!r} holds no model.safetensors with settings.json; use `bundled`")
         config = json.loads(settings.read_text())
-        state = load_file(weights)
+        data = weights.read_bytes()
+        state = load(data)
         network = VaeNetwork(
             latent=config["latent"],
             width=config["width"],
@@ -76,42 +89,44 @@ class WyckoffVae:
             n_properties=len(config["properties"]),
             element_features=state["encoder.sites.element_features"],
         )
-        state["decoder.sites.element_features"] = state["encoder.sites.element_features"]
-        for name in list(state):
-            if name.startswith("encoder.sites."):
-                state[name.replace("encoder.", "decoder.", 1)] = state[name]
-        network.load_state_dict(state)
+        network.load_state_dict(_with_shared_sites(state))
         network.to(device).eval().requires_grad_(False)
         return cls(
             network,
             WyckoffRepresentation(WyckoffParams(symprec_ang=config["symprec_ang"])),
-            "wyckoff_vae-" + hashlib.sha256(weights.read_bytes()).hexdigest()[:12],
+            _version(data),
             tuple(config["properties"]),
             int(config["latent"]),
             device,
+            Codes.load(folder / HELD_OUT) if (folder / HELD_OUT).exists() else None,
         )
 
     def encode(self, xs: Sequence[Structure]) -> list[Tensor | EncodeFailure]:
         """Whitened latent means, each `[d]` float64 on the CPU; same length and order."""
-        codes = self.representation.featurize(xs)
-        answers: list[Tensor | EncodeFailure] = []
-        kept, places = [], []
-        for i, code in enumerate(codes):
-            if isinstance(code, EncodeFailure):
-                answers.append(code)
-            elif len(code.positions) > MAX_ORBITS:
-                why = f"{len(code.positions)} orbits exceed the model's {MAX_ORBITS}"
-                answers.append(EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, why))
-            else:
-                answers.append(EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, ""))  # replaced below
-                kept.append(code)
-                places.append(i)
+        answers, kept = self._featurized(xs)
         if kept:
-            with torch.no_grad():
-                mean = self.network.encoder(to_batch(stack(kept), self.device))[0].double().cpu()
-            for i, z in zip(places, self._whiten(mean), strict=True):
+            for i, z in zip(kept, self._whiten(self._means(stack(list(kept.values())))), strict=True):
                 answers[i] = z
         return answers
+
+    def _featurized(self, xs: Sequence[Structure]) -> tuple[list[Any], dict[int, WyckoffCode]]:
+        """A list with the failures in place and None elsewhere, and the codes of the others by index."""
+        answers: list[Any] = [None] * len(xs)
+        kept: dict[int, WyckoffCode] = {}
+        for i, code in enumerate(self.representation.featurize(xs)):
+            if isinstance(code, EncodeFailure):
+                answers[i] = code
+            elif len(code.positions) > MAX_ORBITS:
+                why = f"{len(code.positions)} orbits exceed the model's {MAX_ORBITS}"
+                answers[i] = EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, why)
+            else:
+                kept[i] = code
+        return answers, kept
+
+    def _means(self, codes: Codes) -> Tensor:
+        """Latent means before whitening, `[n, d]` float64 on the CPU."""
+        with torch.no_grad():
+            return self.network.encoder(to_batch(codes, self.device))[0].double().cpu()
 
     def decode(self, z: Tensor, *, within: SearchSpace | None = None, seed: int = 0) -> list[Structure | DecodeFailure]:
         """`z [n, d]` -> n crystals (primitive cells). Greedy, so `seed` has no effect."""
@@ -134,6 +149,63 @@ class WyckoffVae:
             values = standard * self.network.property_std + self.network.property_mean
         return {name: values[:, i].double().cpu() for i, name in enumerate(self.property_names)}
 
+    def align(self, xs: Sequence[Structure], *, within: SearchSpace | None = None) -> list[Alignment | EncodeFailure]:
+        """A latent that decodes to each crystal; see `generative.alignment`."""
+        answers, kept = self._featurized(xs)
+        if kept:
+            codes = list(kept.values())
+            means = self._means(stack(codes))
+            for i, (raw, found, steps) in zip(kept, descend(self.network, codes, means, Grammar(within)), strict=True):
+                answers[i] = Alignment(self._whiten(raw[None])[0], found, steps)
+        return answers
+
+    def refine(self, xs: Sequence[Structure], weights: Sequence[float], *, seed: int) -> WyckoffVae:
+        """Retrained on `xs` and as many samples of this generator; see `generative.refinement`."""
+        _, kept = self._featurized(xs)
+        used = {i: code for i, code in kept.items() if weights[i] > 0}
+        if not used:
+            raise ValueError("no crystal of positive weight can be encoded")
+        samples = self._replay(min(REPLAYED, self.refine_steps * BATCH), seed)
+        labels = self.network.properties(self._means(samples).float().to(self.device)).cpu()
+        network = retrained(
+            self.network,
+            list(used.values()),
+            [weights[i] for i in used],
+            samples,
+            labels,
+            steps=self.refine_steps,
+            seed=seed,
+        )
+        return self._with(network)
+
+    def _replay(self, n: int, seed: int) -> Codes:
+        """Of n samples of this generator those whose atoms keep their distance."""
+        noise = torch.Generator().manual_seed(seed)
+        drawn = self.codes(torch.randn(n, self.latent_dim, generator=noise, dtype=torch.float64))
+        return stack([code for code in drawn if isinstance(code, WyckoffCode) and _apart(code)])
+
+    def held_out(self) -> list[Structure]:
+        """Crystals kept from training and shipped with the weights."""
+        codes = self.held_out_codes
+        crystals = [] if codes is None else [crystal_of(codes.code(i)) for i in range(len(codes))]
+        return [x for x in crystals if isinstance(x, Structure)]
+
+    def serialized(self) -> bytes:
+        """safetensors; equal to the file `model.safetensors` these weights were read from."""
+        return save(network_state(self.network))
+
+    def restored(self, data: bytes) -> WyckoffVae:
+        """This generator with other weights of the same shape."""
+        network = copy.deepcopy(self.network)
+        try:
+            network.load_state_dict(_with_shared_sites(load(data)))
+        except (SafetensorError, RuntimeError, KeyError) as error:
+            raise ValueError(f"these are no weights of this generator: {str(error).splitlines()[0]}") from error
+        return self._with(network)
+
+    def _with(self, network: VaeNetwork) -> WyckoffVae:
+        return replace(self, network=network, version=_version(save(network_state(network))))
+
     def _whiten(self, raw: Tensor) -> Tensor:
         scale, mean = self.network.white_scale.cpu(), self.network.white_mean.cpu()
         return torch.linalg.solve_triangular(scale, (raw - mean).T, upper=False).T
@@ -141,3 +213,26 @@ class WyckoffVae:
     def _raw(self, z: Tensor) -> Tensor:
         scale, mean = self.network.white_scale.cpu(), self.network.white_mean.cpu()
         return z.double().cpu() @ scale.T + mean
+
+
+def network_state(network: VaeNetwork) -> dict[str, Tensor]:
+    """What is stored of a network: encoder and decoder share the embedding of sites."""
+    return {
+        name: each.cpu().contiguous()
+        for name, each in network.state_dict().items()
+        if not name.startswith("decoder.sites.")
+    }
+
+
+def _apart(code: WyckoffCode) -> bool:
+    crystal = crystal_of(code)
+    return isinstance(crystal, Structure) and shortest_distance(crystal) > CLOSEST_ANG
+
+
+def _with_shared_sites(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    shared = {k.replace("encoder.", "decoder.", 1): v for k, v in state.items() if k.startswith("encoder.sites.")}
+    return state | shared
+
+
+def _version(data: bytes) -> str:
+    return "wyckoff_vae-" + hashlib.sha256(data).hexdigest()[:12]

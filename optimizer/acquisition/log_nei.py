@@ -120,22 +120,26 @@ class LogNEI:
         )
 
     def _greedy(self, function: Any, context: ProposalContext, q: int) -> Tensor:
-        """What optimize_acqf_discrete does for q > 1, but in indices and with a shortlist after the first
-        choice.
+        """What optimize_acqf_discrete does for q > 1, but in indices and with a shortlist after the first choice.
+
+        Rows that are pending come last: where no improvement is in sight, the smooth maximum of log EI can score a
+        second sample of the best of them above all others.
         """
         pool = _on(context, context.pool)
         pending = _on(context, context.pending)
-        left = torch.arange(len(pool), device=pool.device)
+        repeated = context.already_pending.to(pool.device)
         chosen: list[int] = []
-        while len(chosen) < q and len(left):
-            if chosen:
-                function.set_X_pending(torch.cat([pending, pool[chosen]]))
-            scores = torch.cat([function(pool[rows].unsqueeze(-2)) for rows in left.split(self.params.chunk)])
-            # a stable sort, so that of equal scores the earlier row wins on every device
-            order = scores.nan_to_num(nan=-torch.inf).sort(descending=True, stable=True).indices
-            keep = order[1 : max(self.params.shortlist, q)] if not chosen else order[1:]
-            chosen.append(int(left[order[0]]))
-            left = left[keep.sort().values]
+        for left in (torch.nonzero(~repeated)[:, 0], torch.nonzero(repeated)[:, 0]):
+            entered = len(chosen)
+            while len(chosen) < q and len(left):
+                if chosen:
+                    function.set_X_pending(torch.cat([pending, pool[chosen]]))
+                scores = torch.cat([function(pool[rows].unsqueeze(-2)) for rows in left.split(self.params.chunk)])
+                # a stable sort, so that of equal scores the earlier row wins on every device
+                order = scores.nan_to_num(nan=-torch.inf).sort(descending=True, stable=True).indices
+                keep = order[1 : max(self.params.shortlist, q)] if len(chosen) == entered else order[1:]
+                chosen.append(int(left[order[0]]))
+                left = left[keep.sort().values]
         return torch.tensor(chosen, dtype=torch.long)
 
 

@@ -33,9 +33,11 @@ class RandomChoice:
         q: int,
         seed: int,
     ) -> Tensor:
-        """Up to q different indices into `context.pool`, int64."""
+        """Up to q different indices into `context.pool`, int64; what is pending comes last."""
         generator = torch.Generator().manual_seed(seed)
-        return torch.randperm(len(context.pool), generator=generator)[:q]
+        order = torch.randperm(len(context.pool), generator=generator)
+        pending = context.already_pending[order]
+        return torch.cat([order[~pending], order[pending]])[:q]
 
 
 def build(params: Params, context: Any = None) -> RandomChoice:

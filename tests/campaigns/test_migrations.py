@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, Engine, select, text
 
 from campaigns import migrations
 from campaigns.database import connect_sqlite
 from campaigns.errors import LedgerError
+from campaigns.ledger import Latent
+from campaigns.records import FailureCode, first_failure, last_values
+from campaigns.store import CampaignStore
 from campaigns.tables import meta
+
+LEDGERS = Path(__file__).parent / "ledgers"
 
 
 @pytest.fixture
@@ -66,3 +74,78 @@ def test_a_ledger_without_version_is_refused(engine):
         connection.execute(text("DELETE FROM meta"))
         with pytest.raises(LedgerError, match="names no schema version"):
             migrations.migrate(connection, "here", "0.1.0")
+
+
+# -- ledgers that older versions wrote
+
+
+@pytest.fixture
+def first(tmp_path) -> Path:
+    """A campaign of six calls, written with schema 1: alloys relaxed with EMT in twelve steps at most."""
+    folder = tmp_path / "first"
+    folder.mkdir()
+    shutil.copy(LEDGERS / "schema_1.sqlite", folder / "ledger.sqlite")
+    return folder
+
+
+def shape(engine: Engine) -> dict[str, list[tuple[object, ...]]]:
+    """Table -> its columns: name, type, not null, default, place in the primary key; and its foreign keys."""
+    with engine.begin() as connection:
+        tables = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars().all()
+        return {
+            name: [
+                *(tuple(row[1:]) for row in connection.exec_driver_sql(f"PRAGMA table_info({name})")),
+                *(tuple(row[2:5]) for row in connection.exec_driver_sql(f"PRAGMA foreign_key_list({name})")),
+            ]
+            for name in tables
+        }
+
+
+def test_everything_in_a_ledger_of_the_first_schema_is_read(first):
+    with CampaignStore.open(first) as store:
+        assert (store.spec.name, store.spec.budget.oracle_calls, store.dearest_stage) == ("first", 6, "relax")
+        assert store.provenance["latentore"] == "0.1.0"
+        candidates, outcomes = store.candidates(), store.outcomes()
+        assert [c.id for c in candidates] == ["000-0000", "000-0001", "000-0002", "001-0000", "001-0001", "001-0002"]
+        assert [c.crystal.composition.reduced_formula for c in candidates] == [
+            *("Al5Pd", "Al2Ni", "Al2Cu"),
+            *("Al2Cu", "Al3Cu", "Al2Cu"),
+        ]
+        assert all(len(c.z) == 64 for c in candidates)
+        assert candidates[3].predicted.keys() == {"density_g_cm3"}
+        failed = {c.id for c in candidates if first_failure(outcomes[c.id])}
+        assert failed == {"000-0000", "000-0001", "001-0002"}
+        assert {first_failure(outcomes[name]).code for name in failed} == {FailureCode.UNCONVERGED}
+        densities = [last_values(outcomes[name])["density_g_cm3"] for name in ("000-0002", "001-0000", "001-0001")]
+        assert densities == pytest.approx([2.890, 2.884, 4.075], abs=1e-3)
+        assert store.spent().calls == 6
+        assert [(r.round, r.phase) for r in store.rounds()] == [
+            *((0, "start"), (0, "evaluate")),
+            *((1, "propose"), (1, "evaluate")),
+        ]
+        assert store.rounds()[0].failures == {"known": 1}
+        assert [g.accepted for g in store.generators()] == [True]
+        assert {e.kind for e in store.events()} == {"clock"}
+        assert store.latents(store.generators()[0].version) == {}
+
+
+def test_a_ledger_of_the_first_schema_becomes_one_of_the_newest(first, engine):
+    CampaignStore.open(first).close()
+    moved = connect_sqlite(first / "ledger.sqlite")
+    with moved.begin() as connection:
+        assert entries(connection)["schema_version"] == migrations.SCHEMA_VERSION
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+    assert shape(moved) == shape(engine)
+    moved.dispose()
+
+
+def test_latents_of_the_first_schema_stand_for_what_was_proposed(first):
+    old = connect_sqlite(first / "ledger.sqlite")
+    with old.begin() as connection:
+        connection.execute(text("INSERT INTO latents VALUES ('000-0001', 'v', '[0.5,1.25]')"))
+    old.dispose()
+    with CampaignStore.open(first) as store:
+        assert store.latents("v") == {"000-0001": Latent((0.5, 1.25), "proposed")}
+        store.add_latents("v", {"000-0001": Latent((0.25,), "relaxed")})
+        assert store.latents("v")["000-0001"].stands_for == "relaxed"

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import yaml
 from pymatgen.core import Lattice, Structure
 
 from campaigns.errors import CampaignLockedError, LedgerError
+from campaigns.ledger import GeneratorRecord, Latent
 from campaigns.owner import Owner
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
 from campaigns.spec import CampaignSpec, load_spec, parse_spec
@@ -91,9 +93,9 @@ def test_phases_latents_generators_and_events(store):
         (0, "propose", {"known": 2}, {}),
         (0, "screen", {}, {"pool": 100}),
     ]
-    store.add_latents("v2", {"c0": (1.0, 2.0)})
-    store.add_latents("v2", {"c0": (1 / 3, 2.0)})
-    assert store.latents("v2") == {"c0": (1 / 3, 2.0)}
+    store.add_latents("v2", {"c0": Latent((1.0, 2.0), "nearest")})
+    store.add_latents("v2", {"c0": Latent((1 / 3, 2.0), "relaxed")})
+    assert store.latents("v2") == {"c0": Latent((1 / 3, 2.0), "relaxed")}
     assert store.latents("v1") == {}
     sha = store.artifacts.put(b"weights")
     assert store.add_generator("v2", sha, {"loss": 0.5}, True)
@@ -103,6 +105,38 @@ def test_phases_latents_generators_and_events(store):
     ]
     store.event("note", "something", detail=1)
     assert [(e.kind, e.message, e.data) for e in store.events()] == [("note", "something", {"detail": 1})]
+
+
+def test_a_refinement_is_written_with_its_generator_and_latents_or_not_at_all(store):
+    store.finish_phase(0, "propose", candidates=[candidate("c0")])
+    with pytest.raises(LedgerError, match="artifact is missing"):
+        store.finish_phase(1, "refine", generator=GeneratorRecord("v2", "0" * 64, {}, True))
+    record = GeneratorRecord("v2", store.artifacts.put(b"weights"), {"loss": 0.5}, accepted=True)
+    stray = {"v2": {"nobody": Latent((1.0,), "proposed")}}
+    with pytest.raises(ValueError, match="never proposed"):
+        store.finish_phase(1, "refine", generator=record, latents=stray)
+    assert (store.generators(), store.latents("v2"), store.phase_done(1, "refine")) == ([], {}, False)
+
+    placed = {"v1": {"c0": Latent((1.0, 2.0), "proposed")}, "v2": {"c0": Latent((1 / 3, 2.0), "relaxed")}}
+    assert store.finish_phase(1, "refine", figures={"accepted": True}, generator=record, latents=placed)
+    assert [(g.version, g.artifact, g.figures, g.accepted) for g in store.generators()] == [
+        ("v2", record.artifact, {"loss": 0.5}, True)
+    ]
+    assert store.generators()[0].added_at
+    assert {version: store.latents(version) for version in placed} == placed
+
+    again = GeneratorRecord("v2", record.artifact, {"loss": 0.4}, accepted=False)  # the same weights once more
+    moved = {"v2": {"c0": Latent((0.5, 2.0), "nearest")}}
+    assert not store.finish_phase(1, "refine", generator=again, latents=moved)
+    assert store.latents("v2") == placed["v2"]
+    assert store.finish_phase(2, "refine", generator=again, latents=moved)
+    assert len(store.generators()) == 1
+    assert store.latents("v2") == moved["v2"]
+
+
+def test_a_latent_says_what_it_stands_for():
+    with pytest.raises(ValueError, match="one of relaxed, proposed, nearest, not 'guessed'"):
+        Latent((1.0,), "guessed")
 
 
 def test_a_call_is_a_candidate_that_entered_the_dearest_stage(store):
@@ -239,10 +273,12 @@ import os
 from pathlib import Path
 from campaigns.store import CampaignStore
 store = CampaignStore.open(Path({str(store.folder)!r}))
-store.lock().__enter__()
-os._exit(9)
+with store.lock():
+    os._exit(9)
 """
     assert subprocess.run([sys.executable, "-c", script]).returncode == 9
+    with closing(sqlite3.connect(store.folder / "ledger.sqlite")) as ledger:
+        assert ledger.execute("SELECT count(*) FROM meta WHERE key = 'lock'").fetchone() == (1,)
     assert store.driver is None
     with store.lock():
         pass

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-
 import pytest
 import torch
 from torch import Tensor
 
-import optimizer.acquisition
-from campaigns.kinds import available_kinds, build_kind
+from campaigns.kinds import build_kind, load_kind
 from campaigns.spec import Constraint, KindSpec, Objective, SearchSpace
 from optimizer.objective import CampaignObjective
 from optimizer.protocols import Acquisition, ProposalContext
-from surrogates.models.exact_gp import Params, build
+from surrogates.models import exact_gp
 from surrogates.protocols import FittedSurrogate, SurrogateContext
 
+ROLE = "acquisition"
 D = 4
 ONE = CampaignObjective((("bulk_modulus_gpa", Objective(goal="maximize")),), (("density_g_cm3", Constraint(max=6)),))
 TWO = CampaignObjective(
@@ -24,11 +21,11 @@ TWO = CampaignObjective(
 )
 TARGET = CampaignObjective((("density_g_cm3", Objective(goal="target", target=4.0)),))
 
-each_kind = pytest.mark.parametrize("kind", available_kinds("acquisition"))
+one_or_two_goals = pytest.mark.parametrize("objective", [ONE, TWO], ids=["one", "two"])
 
 
 def _build(kind: str) -> Acquisition:
-    return build_kind("acquisition", KindSpec(kind=kind), None, "acquisition")
+    return build_kind(ROLE, KindSpec(kind=kind), None, ROLE)
 
 
 def _latents(n: int, seed: int) -> Tensor:
@@ -42,14 +39,16 @@ def _values(z: Tensor) -> list[dict[str, float] | None]:
     ]
 
 
-def _fit(objective: CampaignObjective, z: Tensor, values=None) -> FittedSurrogate:
+def _fit(objective: CampaignObjective, z: Tensor, values=None, device: str = "cpu") -> FittedSurrogate:
     y, observed = objective.table(_values(z) if values is None else values)
-    return build(Params(), SurrogateContext(torch.device("cpu"), objective.outcomes)).fit(z, y, observed=observed)
+    surrogate = exact_gp.build(exact_gp.Params(), SurrogateContext(torch.device(device), objective.outcomes))
+    return surrogate.fit(z.to(device), y.to(device), observed=observed.to(device))
 
 
-def _context(pool: Tensor, observed_z: Tensor, pending: Tensor | None = None) -> ProposalContext:
+def _context(pool: Tensor, observed_z: Tensor, pending: Tensor | None = None, device: str = "cpu") -> ProposalContext:
+    """As the loop makes it: every tensor float64 on the CPU, the device for the acquisition to compute on."""
     none = torch.empty(0, D, dtype=torch.float64)
-    return ProposalContext(pool, observed_z, none if pending is None else pending, torch.device("cpu"), SearchSpace())
+    return ProposalContext(pool, observed_z, none if pending is None else pending, torch.device(device), SearchSpace())
 
 
 def _check(chosen: Tensor, n: int, expected: int) -> None:
@@ -60,29 +59,37 @@ def _check(chosen: Tensor, n: int, expected: int) -> None:
     assert all(0 <= i < n for i in chosen.tolist())
 
 
-@each_kind
 @pytest.mark.parametrize("objective", [ONE, TWO, TARGET], ids=["one", "two", "target"])
-def test_a_batch_is_q_different_rows_and_follows_from_the_seed(kind, objective):
+def test_a_batch_is_q_different_rows_and_follows_from_the_seed(kind, device, objective, disturb):
     z = _latents(15, 0)
-    fitted, context = _fit(objective, z), _context(_latents(60, 1), z)
+    fitted, context = _fit(objective, z, device=device), _context(_latents(60, 1), z, device=device)
     results = []
-    for disturbance in (1, 2):
-        torch.manual_seed(disturbance)
+    for number in (1, 2):
+        disturb(number)
         results.append(_build(kind).propose(fitted, objective, context, q=5, seed=11))
     _check(results[0], 60, 5)
     assert torch.equal(results[0], results[1])
 
 
-@each_kind
-@pytest.mark.parametrize(("n", "expected"), [(0, 0), (1, 1), (3, 3)])
-def test_a_small_pool_is_used_up(kind, n, expected):
+def test_parameters_written_out_in_full_choose_the_same(kind):
+    """As in the resolved copy of the campaign file, from which a run is resumed."""
+    params = load_kind(ROLE, kind).Params().model_dump(mode="json")
+    z = _latents(15, 0)
+    fitted, context = _fit(ONE, z), _context(_latents(30, 1), z)
+    resolved = build_kind(ROLE, KindSpec(kind=kind, **params), None, ROLE)
+    chosen = [each.propose(fitted, ONE, context, q=3, seed=4) for each in (_build(kind), resolved)]
+    assert torch.equal(*chosen)
+
+
+@pytest.mark.parametrize(("n", "q", "expected"), [(0, 8, 0), (1, 8, 1), (3, 8, 3), (5, 5, 5), (5, 0, 0)])
+def test_a_small_pool_is_used_up(kind, device, n, q, expected):
     z = _latents(10, 0)
-    chosen = _build(kind).propose(_fit(ONE, z), ONE, _context(_latents(n, 1), z), q=8, seed=0)
+    context = _context(_latents(n, 1), z, device=device)
+    chosen = _build(kind).propose(_fit(ONE, z, device=device), ONE, context, q=q, seed=0)
     _check(chosen, n, expected)
 
 
-@each_kind
-@pytest.mark.parametrize("objective", [ONE, TWO], ids=["one", "two"])
+@one_or_two_goals
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_hardly_any_observation(kind, objective, n):
     z = _latents(n, 0)
@@ -90,57 +97,48 @@ def test_hardly_any_observation(kind, objective, n):
     _check(chosen, 20, 4)
 
 
-@each_kind
-@pytest.mark.parametrize("objective", [ONE, TWO], ids=["one", "two"])
+@one_or_two_goals
 def test_every_candidate_failed(kind, objective):
     z = _latents(12, 0)
     fitted = _fit(objective, z, [None] * 12)
     _check(_build(kind).propose(fitted, objective, _context(_latents(20, 1), z), q=4, seed=0), 20, 4)
 
 
-@each_kind
-@pytest.mark.parametrize("objective", [ONE, TWO], ids=["one", "two"])
+@one_or_two_goals
 def test_constant_outcomes(kind, objective):
     z = _latents(12, 0)
     fitted = _fit(objective, z, [{"bulk_modulus_gpa": 100.0, "density_g_cm3": 5.0}] * 12)
     _check(_build(kind).propose(fitted, objective, _context(_latents(20, 1), z), q=4, seed=0), 20, 4)
 
 
-@each_kind
-@pytest.mark.parametrize("objective", [ONE, TWO], ids=["one", "two"])
-def test_pending_and_repeated_rows_are_no_obstacle(kind, objective):
+@one_or_two_goals
+def test_what_is_pending_is_proposed_only_when_nothing_else_is_left(kind, device, objective):
+    """The first half of the pool is being measured, and holds what is predicted best."""
+    z, pool = _latents(15, 0), _latents(20, 1)
+    pool = pool[pool[:, 0].argsort(descending=True)]
+    context = _context(pool, z, pending=pool[:10].clone(), device=device)
+    fitted = _fit(objective, z, device=device)
+    for seed in range(3):
+        chosen = _build(kind).propose(fitted, objective, context, q=4, seed=seed)
+        _check(chosen, 20, 4)
+        assert int(chosen.min()) >= 10
+    everything = _build(kind).propose(fitted, objective, context, q=20, seed=0)
+    _check(everything, 20, 20)
+    assert set(everything[:10].tolist()) == set(range(10, 20))
+
+
+@one_or_two_goals
+def test_repeated_rows_and_what_is_measured_are_no_obstacle(kind, device, objective):
     z, pool = _latents(15, 0), _latents(20, 1)
     pool[10:] = pool[:10]
-    context = _context(pool, z, pending=torch.cat([pool[:3], z[:2]]))
-    chosen = _build(kind).propose(_fit(objective, z), objective, context, q=4, seed=0)
+    pool[0] = z[0]
+    context = _context(pool, z, pending=torch.cat([_latents(2, 3), z[:2]]), device=device)
+    chosen = _build(kind).propose(_fit(objective, z, device=device), objective, context, q=4, seed=0)
     _check(chosen, 20, 4)
 
 
-TOY = """
-import torch
-from pydantic import BaseModel, ConfigDict
-
-class Params(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-class First:
-    def propose(self, fitted, objective, context, *, q, seed):
-        return torch.arange(min(q, len(context.pool)))
-
-def build(params, context):
-    return First()
-"""
-
-
-def test_a_new_kind_is_one_file(tmp_path, monkeypatch):
-    (tmp_path / "first_rows.py").write_text(TOY)
-    monkeypatch.setattr(optimizer.acquisition, "__path__", [*optimizer.acquisition.__path__, str(tmp_path)])
-    importlib.invalidate_caches()
-    try:
-        assert "first_rows" in available_kinds("acquisition")
-        z = _latents(6, 0)
-        chosen = _build("first_rows").propose(_fit(ONE, z), ONE, _context(_latents(5, 1), z), q=3, seed=0)
-        assert chosen.tolist() == [0, 1, 2]
-    finally:
-        sys.modules.pop("optimizer.acquisition.first_rows", None)
-        monkeypatch.delattr(optimizer.acquisition, "first_rows", raising=False)
+def test_inputs_are_left_alone(kind):
+    z, pool, pending = _latents(10, 0), _latents(20, 1), _latents(3, 2)
+    copies = z.clone(), pool.clone(), pending.clone()
+    _build(kind).propose(_fit(ONE, z), ONE, _context(pool, z, pending), q=4, seed=0)
+    assert all(torch.equal(a, b) for a, b in zip(copies, (z, pool, pending), strict=True))

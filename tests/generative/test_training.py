@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 import torch
 
-from generative.bundle import write_bundle
-from generative.models.wyckoff_vae import WyckoffVae
+from campaigns.errors import UserError
+from generative.bundle import HELD_OUT, held_out_sample, write_bundle
+from generative.datasets import Codes
+from generative.models.wyckoff_vae import WyckoffVae, bundled_weights
 from generative.networks import to_batch
 from generative.representations.wyckoff import crystal_of
 from generative.training import (
@@ -162,6 +164,24 @@ def test_the_card_states_data_split_figures_and_licence(trained):
     assert "CC BY 4.0" in card["licence"]
     assert "Materials Project" in card["attribution"]
     assert card["version"] == WyckoffVae.load(trained[1], torch.device("cpu")).version
+
+
+def test_the_bundle_carries_crystals_that_were_held_out(data, trained):
+    held, sample = data[1], held_out_sample(trained[1])
+    for name in Codes.__dataclass_fields__:
+        assert np.array_equal(getattr(sample, name), getattr(held, name))  # fewer than 300, so all of them
+
+
+def test_the_bundled_weights_carry_300_held_out_crystals():
+    sample = held_out_sample(bundled_weights())
+    assert len(sample) == 300
+    assert sample.n_atoms().max() <= 20
+    assert (bundled_weights() / HELD_OUT).stat().st_size < 60_000
+
+
+def test_a_bundle_without_held_out_crystals_says_so(tmp_path):
+    with pytest.raises(UserError, match=r"holds no held_out\.npz"):
+        held_out_sample(tmp_path)
 
 
 def test_settings_decide_the_shapes(data, tmp_path):

@@ -1,0 +1,128 @@
+"""What a campaign knows, as the surrogate sees it: values, and latents that decode to the crystals they belong to.
+
+Crystals are the truth, latents are caches of one generator. For a measured candidate the latent sought is one that
+decodes to the relaxed crystal; where none is found, one that decodes to the crystal that was proposed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from pymatgen.core import Structure
+from torch import Tensor
+
+from campaigns.ledger import Latent
+from campaigns.records import Candidate, StageOutcome, final_crystal, first_failure, last_values
+from campaigns.spec import SearchSpace
+from campaigns.store import CampaignStore
+from generative.protocols import Alignment, Generator
+from optimizer.build import Parts
+from optimizer.descriptors import KNOWN_HULL, descriptors
+from optimizer.objective import CampaignObjective, Values
+from optimizer.trust_region import Observation
+
+FORMATION_ENERGY = "formation_energy_ev_atom"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Every evaluated candidate in the order of proposal. `new` are the latents the ledger does not hold yet."""
+
+    candidates: tuple[Candidate, ...]
+    measured: tuple[Structure, ...]  # relaxed where there was a relaxation
+    values: tuple[Values, ...]
+    latents: Mapping[str, Latent]  # by candidate id; what could not be encoded has none
+    new: Mapping[str, Latent]
+
+    def history(self) -> list[Observation]:
+        """What the trust region follows from."""
+        return [
+            Observation(c.round, self.latents[c.id].z if c.id in self.latents else None, values)
+            for c, values in zip(self.candidates, self.values, strict=True)
+        ]
+
+    def located(self) -> tuple[Tensor, list[Structure], list[Values]]:
+        """Of every candidate with a latent: the latents `[n, d]`, the crystals they stand for, the values."""
+        z, crystals, values = [], [], []
+        for candidate, measured, value in zip(self.candidates, self.measured, self.values, strict=True):
+            if latent := self.latents.get(candidate.id):
+                z.append(latent.z)
+                crystals.append(candidate.crystal if latent.stands_for == "proposed" else measured)
+                values.append(value)
+        return torch.tensor(z, dtype=torch.float64), crystals, values
+
+    def figures(self) -> dict[str, int]:
+        """How many latents stand for which crystal."""
+        counts = Counter(latent.stands_for for latent in self.latents.values())
+        return {**counts, "none": len(self.candidates) - len(self.latents)}
+
+
+def evidence(parts: Parts, store: CampaignStore) -> Evidence:
+    """What was evaluated, with the latents of `parts.generator`; those the ledger lacks are found now."""
+    outcomes = store.outcomes()
+    candidates = tuple(c for c in store.candidates() if c.id in outcomes)
+    measured = {c.id: final_crystal(outcomes[c.id], c.crystal) for c in candidates}
+    values = tuple(observed_values(outcomes[c.id], parts.objective) for c in candidates)
+    known = store.latents(parts.generator.version)
+    missing = [c for c in candidates if c.id not in known]
+    new = find_latents(parts.generator, parts.spec.space, missing, [measured[c.id] for c in missing])
+    return Evidence(candidates, tuple(measured.values()), values, {**known, **new}, new)
+
+
+def find_latents(
+    generator: Generator, space: SearchSpace, candidates: Sequence[Candidate], measured: Sequence[Structure]
+) -> dict[str, Latent]:
+    """Candidate id -> latent; without an entry where neither crystal can be encoded."""
+    found: dict[str, Latent] = {}
+    nearest: dict[str, Latent] = {}
+
+    def look(crystals: Mapping[str, Structure], stands_for: str) -> None:
+        answers = generator.align(list(crystals.values()), within=space)
+        for name, answer in zip(crystals, answers, strict=True):
+            if isinstance(answer, Alignment):
+                z = tuple(answer.z.tolist())
+                if answer.decodes_back:
+                    found[name] = Latent(z, stands_for)
+                else:
+                    nearest.setdefault(name, Latent(z, "nearest"))
+
+    look({c.id: x for c, x in zip(candidates, measured, strict=True) if x != c.crystal}, "relaxed")
+    look({c.id: c.crystal for c in candidates if c.id not in found}, "proposed")
+    for c in candidates:  # the latent it was decoded from decodes to it, if no nearer one to the encoder's mean does
+        if c.id not in found and c.z is not None and c.generator_version == generator.version:
+            found[c.id] = Latent(c.z, "proposed")
+    return {c.id: found.get(c.id) or nearest[c.id] for c in candidates if c.id in found or c.id in nearest}
+
+
+def observed_values(stages: Sequence[StageOutcome], objective: CampaignObjective) -> Values:
+    """What the surrogate may learn. A failed candidate keeps what it did give, as long as it looks incomplete."""
+    values = last_values(stages)
+    return None if first_failure(stages) and objective.complete(values) else values
+
+
+def surrogate_inputs(parts: Parts, z: Tensor, crystals: Sequence[Structure]) -> Tensor:
+    """What the surrogate sees of n crystals: the latents `z [n, d]`, then, unless the campaign leaves them out, the
+    crystals' descriptors, the generator's own predictions, and the distance from the known hull that follows from its
+    formation energy. `[n, d + p]` float64.
+
+    Distances in z alone say little while there are tens of observations in 64 dimensions; composition and volume
+    carry the main trend of most properties, and the latents what they leave over.
+    """
+    if not parts.spec.descriptors:
+        return z
+    described = descriptors(crystals, parts.references)
+    predicted = parts.generator.predict(z)
+    columns = [predicted[name] for name in sorted(predicted)]
+    if FORMATION_ENERGY in predicted:
+        columns.append(predicted[FORMATION_ENERGY] - described[:, KNOWN_HULL])
+    return torch.cat([z, described, *(column[:, None] for column in columns)], dim=1)
+
+
+def fit_inputs(parts: Parts, known: Evidence) -> tuple[Tensor, Tensor, Tensor]:
+    """Surrogate inputs `[n, d + p]`, outcomes `[n, m]` and which were observed, bool `[n, m]`, of all with a latent."""
+    z, crystals, values = known.located()
+    y, observed = parts.objective.table(values)
+    return surrogate_inputs(parts, z, crystals), y, observed

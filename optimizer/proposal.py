@@ -1,0 +1,135 @@
+"""Proposing a round: fit, decode a pool, screen it, choose a batch, write it down before anything is evaluated."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from campaigns.records import Candidate
+from campaigns.store import CampaignStore
+from generative.representations.wyckoff import fingerprint
+from optimizer.admission import Admitted, admit
+from optimizer.build import Parts
+from optimizer.evidence import Evidence, evidence, fit_inputs, surrogate_inputs
+from optimizer.phases import Report, phase_seed
+from optimizer.protocols import ProposalContext
+from optimizer.trust_region import latent_pool, trust_region
+from surrogates.protocols import FittedSurrogate
+
+
+def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report: Report) -> int:
+    """Fit, decode a pool, screen it, choose a batch, write it. Returns how many candidates the round has."""
+    if store.phase_done(round, "propose"):
+        return len(store.candidates(round))
+    seed = phase_seed(parts.spec.seed, round, "propose")
+    known = evidence(parts, store)
+    region = trust_region(known.history(), parts.objective, parts.generator.latent_dim)
+    report(f"decoding {parts.spec.pool_size} latents (trust region {region.length:.2f})")
+    pool, arms = latent_pool(region, parts.spec.pool_size, parts.generator.latent_dim, seed)
+    decoded = parts.generator.decode(pool, within=parts.spec.space, seed=seed)
+    admitted, failures = admit(decoded, parts.spec.space, parts.references, _marks(store, known))
+    figures: dict[str, Any] = {
+        "pool": {
+            "drawn": len(pool),
+            "admitted": len(admitted),
+            "arms": dict(Counter(arms[a.index] for a in admitted)),
+        },
+        "trust_region": {
+            "length": region.length,
+            "restarts": region.restarts,
+            "centers": len(region.centers),
+        },
+        "latents": known.figures(),
+    }
+    candidates: list[Candidate] = []
+    if admitted and known.latents:
+        report(f"choosing {q} of {len(admitted)} admitted crystals")
+        candidates = _choose(parts, known, admitted, pool, arms, round, q, seed, figures)
+    elif admitted:  # nothing measured has a latent: there is nothing to fit, the pool is prior samples in random order
+        figures["criterion"] = "prior samples: nothing measured yet has a latent"
+        candidates = [_candidate(parts, round, i, a, pool, arms[a.index], {}) for i, a in enumerate(admitted[:q])]
+    store.finish_phase(
+        round,
+        "propose",
+        candidates=candidates,
+        failures={code.value: count for code, count in failures.items()},
+        figures=figures,
+        latents={parts.generator.version: known.new},
+    )
+    return len(candidates)
+
+
+def _marks(store: CampaignStore, known: Evidence) -> set[str]:
+    """Fingerprints of everything proposed, and of what it relaxed to: measured already."""
+    crystals = [*(c.crystal for c in store.candidates()), *known.measured]
+    return {mark for x in crystals if isinstance(mark := fingerprint(x), str)}
+
+
+def _choose(
+    parts: Parts,
+    known: Evidence,
+    admitted: Sequence[Admitted],
+    pool: Tensor,
+    arms: Sequence[str],
+    round: int,
+    q: int,
+    seed: int,
+    figures: dict[str, Any],
+) -> list[Candidate]:
+    """Fit the surrogate to everything evaluated that has a latent, and let the acquisition choose q admitted ones."""
+    seen, y, observed = fit_inputs(parts, known)
+    offered = surrogate_inputs(parts, _encoded(parts, admitted, pool), [a.crystal for a in admitted])
+    device = parts.device
+    fitted = parts.surrogate.fit(seen.to(device), y.to(device), observed=observed.to(device))
+    context = ProposalContext(
+        pool=offered,
+        observed_z=seen,
+        pending=torch.empty(0, seen.shape[1], dtype=torch.float64),
+        device=device,
+        space=parts.spec.space,
+    )
+    chosen = parts.acquisition.propose(fitted, parts.objective, context, q=q, seed=seed).tolist()
+    predicted = _predictions(parts, fitted, offered[chosen])
+    figures["surrogate"] = dict(fitted.report.outcomes)
+    figures["chosen_arms"] = dict(Counter(arms[admitted[i].index] for i in chosen))
+    return [
+        _candidate(parts, round, n, admitted[i], pool, arms[admitted[i].index], predicted[n])
+        for n, i in enumerate(chosen)
+    ]
+
+
+def _encoded(parts: Parts, admitted: Sequence[Admitted], pool: Tensor) -> Tensor:
+    """The encoder's mean of each admitted crystal, `[n, d]`; the latent it was decoded from where it has none.
+
+    Many latents decode to one crystal. What was measured stands at or near the encoder's mean, so what is to be
+    compared with it must stand there too.
+    """
+    means = parts.generator.encode([each.crystal for each in admitted])
+    return torch.stack([z if isinstance(z, Tensor) else pool[a.index] for z, a in zip(means, admitted, strict=True)])
+
+
+def _candidate(
+    parts: Parts,
+    round: int,
+    number: int,
+    admitted: Admitted,
+    pool: Tensor,
+    arm: str,
+    predicted: Mapping[str, tuple[float, float]],
+) -> Candidate:
+    z = tuple(pool[admitted.index].tolist())
+    name = f"{round:03d}-{number:04d}"
+    return Candidate(name, round, arm, admitted.crystal, z, parts.generator.version, predicted=predicted)
+
+
+def _predictions(parts: Parts, fitted: FittedSurrogate, z: Tensor) -> list[dict[str, tuple[float, float]]]:
+    """Posterior mean and standard deviation of every property at each row of `z`, in the property's unit."""
+    with torch.no_grad():
+        posterior: Any = fitted.model.posterior(z.to(parts.device))
+        mean, sd = posterior.mean.cpu(), posterior.variance.sqrt().cpu()
+    names = parts.objective.properties
+    return [{name: (float(m[j]), float(s[j])) for j, name in enumerate(names)} for m, s in zip(mean, sd, strict=True)]

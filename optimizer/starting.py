@@ -1,0 +1,102 @@
+"""Round 0: the crystals a campaign begins with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from campaigns.errors import SpecError
+from campaigns.records import Candidate, FailureCode, Measured, StageOutcome
+from campaigns.store import CampaignStore
+from generative.protocols import DecodeFailure
+from generative.representations.wyckoff import fingerprint
+from optimizer.admission import admit
+from optimizer.build import Parts
+from optimizer.phases import Report, phase_seed
+from optimizer.protocols import Start, StartCrystal
+
+
+def start_phase(parts: Parts, store: CampaignStore, report: Report) -> None:
+    """Round 0: propose the crystals the campaign begins with; those that came with values are measured already."""
+    if store.phase_done(0, "start"):
+        _record_labels(store)
+        return
+    seen: set[str] = set()
+    found: list[tuple[str, StartCrystal]] = []
+    failures: Counter[str] = Counter()
+    budget = parts.spec.budget.oracle_calls
+    for place, (kind, start) in enumerate(parts.starts):
+        charged = sum(each.values is None for _, each in found)
+        given = _given(parts, start, place)
+        taken, refused = _admitted_start(parts, start, given, seen, budget - charged)
+        failures.update({code.value: count for code, count in refused.items()})
+        found += [(kind, each) for each in taken]
+        why = ", ".join(f"{code.value} {count}" for code, count in refused.most_common())
+        report(f"{kind} gave {len(taken)} crystals" + (f"; not taken: {why}" if why else ""))
+    version = parts.generator.version
+    candidates = [
+        Candidate(f"000-{i:04d}", 0, kind, each.crystal, _decoded_from(each), version, parent=each.source or None)
+        for i, (kind, each) in enumerate(found)
+    ]
+    labels = {
+        c.id: dict(each.values) for c, (_, each) in zip(candidates, found, strict=True) if each.values is not None
+    }
+    store.finish_phase(0, "start", candidates=candidates, failures=failures, figures={"labels": labels})
+    _record_labels(store)
+
+
+def _record_labels(store: CampaignStore) -> None:
+    """Write the values that start crystals came with as outcomes of a stage of their own: no oracle was called."""
+    start = [record for record in store.rounds() if (record.round, record.phase) == (0, "start")]
+    labels: Mapping[str, Mapping[str, float]] = start[0].figures["labels"]
+    waiting = {c.id: c for c in store.pending()} if labels else {}
+    for name, values in labels.items():
+        if name in waiting:
+            outcome = Measured(values, waiting[name].crystal, flags=("given_value",))
+            store.record(name, [StageOutcome("given", "given", outcome)])
+
+
+def _given(parts: Parts, start: Start, place: int) -> Iterator[StartCrystal | DecodeFailure]:
+    """What a start gives. Its file may have changed since it was checked: that is for a person to mend."""
+    seed = phase_seed(parts.spec.seed, 0, "start", place)
+    try:
+        yield from start.crystals(parts.generator, parts.spec.space, seed=seed)
+    except ValueError as error:
+        raise SpecError(f"start.{place}", " ".join(str(error).split())) from error
+
+
+def _admitted_start(
+    parts: Parts,
+    start: Start,
+    given: Iterator[StartCrystal | DecodeFailure],
+    seen: set[str],
+    budget: int,
+) -> tuple[list[StartCrystal], Counter[FailureCode]]:
+    """Crystals of one start that pass: labelled ones only need to be unique, the others the whole screen."""
+    taken: list[StartCrystal] = []
+    failures: Counter[FailureCode] = Counter()
+    for each in given:
+        if isinstance(each, DecodeFailure):
+            failures[each.code] += 1
+        elif each.values is not None:
+            mark = fingerprint(each.crystal)
+            if isinstance(mark, str) and mark in seen:
+                failures[FailureCode.DUPLICATE] += 1
+            else:
+                seen.update([mark] if isinstance(mark, str) else [])
+                taken.append(each)
+        else:
+            if sum(t.values is None for t in taken) >= budget:
+                break
+            passed, refused = admit(
+                [each.crystal], parts.spec.space, parts.references, seen, allow_known=start.allow_known
+            )
+            failures.update(refused)
+            taken += [each] if passed else []
+        if start.limit is not None and len(taken) >= start.limit:
+            break
+    return taken, failures
+
+
+def _decoded_from(each: StartCrystal) -> tuple[float, ...] | None:
+    return None if each.z is None else tuple(each.z.tolist())
