@@ -157,7 +157,9 @@ def _strained(lattice: Array, system: str, rng: np.random.Generator, how: Augmen
     return np.concatenate([lattice[:3] * np.exp([a, b, c]), angles])
 
 
-def substituted(codes: Codes, copies: int, seed: int, augmentation: Augmentation | None = None) -> Iterator[WyckoffCode]:
+def substituted(
+    codes: Codes, copies: int, seed: int, augmentation: Augmentation | None = None
+) -> Iterator[WyckoffCode]:
     """`copies` relatives of every code."""
     rng = np.random.default_rng(seed)
     volumes = element_volumes(codes)

@@ -217,8 +217,7 @@ def _discrete(
     settings, keep, parameters = _settings(group, cell)
     if group.system == "triclinic":
         starts = [_retransform(group, positions, coords, part) for part in settings]
-        every = np.arange(len(group.cosets))
-        tried = [(i, k) for k in range(len(settings)) for i in every]
+        tried = [(i, k) for k in range(len(settings)) for i in range(len(group.cosets))]
     else:
         starts = [(positions, coords)] * len(settings)
         place = {part: k for k, part in enumerate(keep.tolist())}

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from campaigns.elements import SYMBOLS
 from campaigns.spec import SearchSpace
 from generative.datasets import MAX_ORBITS
-from generative.networks import MAX_POSITIONS, N_ELEMENTS
+from generative.networks import N_ELEMENTS
+from generative.sites import MAX_POSITIONS
 from generative.symmetry import space_group
 
 STOP = MAX_POSITIONS

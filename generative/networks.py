@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 from campaigns.elements import SYMBOLS
 from generative.datasets import Codes
+from generative.sites import MAX_POSITIONS
 from generative.symmetry import space_group
 
 N_ELEMENTS = len(SYMBOLS) + 1  # index 0 is padding
-MAX_POSITIONS = 27  # Pmmm has a to A
 N_BINS = 64
 COORD_KAPPA = 180.0  # von Mises concentration of a coordinate target: a standard deviation of 0.012 periods
 SYSTEMS = {  # which of (log b/a, log c/a, cos alpha, cos beta, cos gamma) a lattice system leaves free
@@ -233,8 +233,10 @@ class Decoder(nn.Module):
         self.element_volume = nn.Embedding(N_ELEMENTS, 1)
         self.to_shape = _mlp(4 * width, 2 * width, 6)
         nn.init.constant_(self.element_volume.weight, math.log(18.0) / 3)
-        nn.init.zeros_(self.composition[-1].weight)
-        nn.init.constant_(self.composition[-1].bias, -3.0)  # about one element in twenty is present
+        last = self.composition[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.constant_(last.bias, -3.0)  # about one element in twenty is present
 
     def hidden(self, z: Tensor, space_group: Tensor, previous: Tensor) -> Tensor:
         """`previous [B, T, W]` embeddings of the orbits so far -> state before each next orbit, `[B, T + 1, W]`."""
@@ -260,6 +262,7 @@ class Decoder(nn.Module):
             heard = F.scaled_dot_product_attention(query[:, :, None], keys[:, :, seen], values[:, :, seen])
             token = token + attention.out_proj(heard.flatten(1))
             token = token + layer.linear2(F.gelu(layer.linear1(layer.norm2(token))))
+        assert self.body.norm is not None
         return self.body.norm(token)
 
     def position_logits(self, hidden: Tensor, space_group: Tensor, embedded: Tensor) -> Tensor:

@@ -15,9 +15,11 @@ from generative.symmetry import Array, space_group
 Ints = NDArray[np.int64]
 CLOSE = 0.6  # of the sum of two covalent radii; the closest pair of 2,600 training crystals is at 0.67
 CLOSEST_ANG = 0.6  # whatever the radii
-MAX_POSITIONS = 27
+MAX_POSITIONS = 27  # Pmmm has a to A
 IMAGES = {  # periods off, by the axes (bits 0 to 2) along which images are looked at; the atom itself left out
-    bits: np.array([p for p in itertools.product(*((-1.0, 0.0, 1.0) if bits >> i & 1 else (0.0,) for i in range(3))) if any(p)])
+    bits: np.array(
+        [p for p in itertools.product(*((-1.0, 0.0, 1.0) if bits >> i & 1 else (0.0,) for i in range(3))) if any(p)]
+    )
     for bits in range(1, 8)
 }
 
@@ -52,7 +54,7 @@ def orbit_table() -> OrbitTable:
             shift.append(moves)
             total += len(maps)
     return OrbitTable(
-        start, size, np.concatenate(linear), np.concatenate(shift), primitive, np.linalg.inv(primitive)
+        start, size, np.concatenate(linear), np.concatenate(shift), primitive, np.asarray(np.linalg.inv(primitive))
     )
 
 
@@ -144,7 +146,7 @@ def shortest(difference: Array, cells: Array, same: NDArray[np.bool_], reach: Ar
 
 
 def crowding(atoms: Atoms, elements: Ints, cells: Array) -> tuple[Array, Ints, Ints]:
-    """Distances over those allowed (right where below one), of the first atom of every orbit to every atom of its crystal.
+    """Distances over those allowed (right where below one), of the first atom of every orbit to all of its crystal.
 
     `elements [o]` of the orbits, primitive `cells [n, 3, 3]` -> ratios `[p]`, the orbit and the other orbit `[p]`.
     """

@@ -18,7 +18,9 @@ BINS_TRIED = {1: 64, 2: 10, 3: 5}  # the most probable bins per axis, by the num
 GRID = {1: 64, 2: 20, 3: 8}  # evenly spaced ones where none of those leaves room
 
 
-def keep_apart(numbers: Ints, counts: Ints, positions: Ints, elements: Ints, coords: Array, cells: Array, scores: Array) -> Array:
+def keep_apart(
+    numbers: Ints, counts: Ints, positions: Ints, elements: Ints, coords: Array, cells: Array, scores: Array
+) -> Array:
     """Coordinates `[n, K, 3]` of crystals whose atoms keep apart where the positions allow it.
 
     `numbers`, `counts [n]` (orbits), `positions`, `elements [n, K]`, `coords [n, K, 3]`, primitive `cells [n, 3, 3]`,
@@ -30,7 +32,9 @@ def keep_apart(numbers: Ints, counts: Ints, positions: Ints, elements: Ints, coo
     coords = coords.copy()
     for i in np.unique(crystal[one[ratio < 1]]):
         k = counts[i]
-        coords[i, :k] = _spread(int(numbers[i]), positions[i, :k], elements[i, :k], coords[i, :k], cells[i], scores[i, :k])
+        coords[i, :k] = _spread(
+            int(numbers[i]), positions[i, :k], elements[i, :k], coords[i, :k], cells[i], scores[i, :k]
+        )
     return coords
 
 
@@ -52,7 +56,9 @@ def _spread(number: int, positions: Ints, elements: Ints, coords: Array, cell: A
     return coords
 
 
-def _best_place(number: int, k: int, positions: Ints, elements: Ints, coords: Array, cell: Array, scores: Array, atoms: Atoms) -> Array:
+def _best_place(
+    number: int, k: int, positions: Ints, elements: Ints, coords: Array, cell: Array, scores: Array, atoms: Atoms
+) -> Array:
     """Free coordinates `[3]` of orbit k: the most probable candidate that leaves room, else the roomiest one."""
     free = list(space_group(number).positions[positions[k]].free)
     rest = atoms.orbit != k
@@ -61,7 +67,15 @@ def _best_place(number: int, k: int, positions: Ints, elements: Ints, coords: Ar
     for bins in (_probable(scores, free), _even(scores.shape[-1], free)):
         candidates = np.zeros((len(bins), 3))
         candidates[:, free] = bins / scores.shape[-1]
-        ratio = _room(number, int(positions[k]), candidates, atoms.local[rest], allowed[elements[atoms.orbit[rest]]], allowed[elements[k]], cell)
+        ratio = _room(
+            number,
+            int(positions[k]),
+            candidates,
+            atoms.local[rest],
+            allowed[elements[atoms.orbit[rest]]],
+            allowed[elements[k]],
+            cell,
+        )
         fits = ratio >= 1
         if fits.any():
             likelihood = sum(scores[axis, bins[:, i]] for i, axis in enumerate(free))

@@ -136,7 +136,8 @@ class WyckoffVae:
 
     def codes(self, z: Tensor, *, within: SearchSpace | None = None) -> list[WyckoffCode | DecodeFailure]:
         """`z [n, d]` -> n codes, what `decode` builds its crystals from."""
-        return decode_codes(self.network, self._raw(z).float().to(self.device), Grammar(within) if within is not None else unrestricted())
+        grammar = unrestricted() if within is None else Grammar(within)
+        return decode_codes(self.network, self._raw(z).float().to(self.device), grammar)
 
     def log_prior(self, z: Tensor) -> Tensor:
         """Standard normal log density, `[n]` nats."""

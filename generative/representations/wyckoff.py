@@ -22,7 +22,7 @@ from campaigns.records import FailureCode
 from campaigns.spec import Strict
 from generative.canonical import WyckoffCode, canonical_code
 from generative.protocols import DecodeFailure, EncodeFailure
-from generative.sites import place, primitive_cells
+from generative.sites import cell_matrices, place, primitive_cells
 from generative.symmetry import Array, space_group
 
 DEFAULT_SYMPREC_ANG = 0.1
@@ -108,7 +108,7 @@ def _encode_at(x: Structure, symprec: float) -> WyckoffCode | None:
 
 def lattice_matrix(parameters: Array) -> Array:
     """Rows of the conventional cell from a, b, c (angstrom), alpha, beta, gamma (degrees)."""
-    return np.array(Lattice.from_parameters(*parameters).matrix)
+    return cell_matrices(np.asarray(parameters)[None])[0]
 
 
 def crystal_of(code: WyckoffCode) -> Structure | DecodeFailure:
@@ -122,7 +122,8 @@ def crystals_of(codes: Sequence[WyckoffCode]) -> list[Structure | DecodeFailure]
         return []
     numbers = np.array([code.space_group for code in codes])
     cells = primitive_cells(numbers, np.array([code.lattice for code in codes]))
-    volumes = np.abs(np.linalg.det(cells))
+    with np.errstate(invalid="ignore"):  # open cells are NaN
+        volumes = np.abs(np.linalg.det(cells))
     counts = np.array([len(code.positions) for code in codes])
     atoms = place(
         numbers,
