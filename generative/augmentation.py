@@ -78,13 +78,13 @@ def substitute(
 ) -> WyckoffCode | None:
     """A relative of a crystal: other elements, coordinates and lengths, sometimes another prototype.
 
-    The cell is scaled by the volumes of the elements. None where nothing could be exchanged or the cell does not close.
+    The cell is scaled by the volumes of the elements. None where nothing could be varied or the cell does not close.
     """
     how = augmentation or Augmentation()
     positions, elements, coords = code.positions, _exchanged(code.elements, rng, allowed, how), code.coords
     if rng.random() < how.rearrange:
         positions, elements, coords = _rearranged(code.space_group, positions, elements, coords, rng)
-    elif np.array_equal(elements, code.elements):
+    elif np.array_equal(elements, code.elements) and not (how.coordinates or how.lengths or how.angles_deg):
         return None
     group = space_group(code.space_group)
     free = np.array([[slot in group.positions[j].free for slot in range(3)] for j in positions])

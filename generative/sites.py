@@ -124,22 +124,27 @@ def place(numbers: Ints, crystal: Ints, positions: Ints, coords: Array) -> Atoms
     return Atoms(owner, orbit, local, first)
 
 
-def shortest(difference: Array, cells: Array, same: NDArray[np.bool_], reach: Array) -> Array:
+def widths(cells: Array) -> Array:
+    """Distances between opposite faces, `[n, 3, 3]` -> `[n, 3]`."""
+    faces = np.cross(cells[:, [1, 2, 0]], cells[:, [2, 0, 1]])
+    return np.abs(np.einsum("ni,ni->n", cells[:, 0], faces[:, 0]))[:, None] / np.sqrt((faces**2).sum(axis=2))
+
+
+def shortest(difference: Array, cells: Array, owner: Ints, same: NDArray[np.bool_], reach: Array) -> Array:
     """Shortest periodic distance of each pair, `[p]`, right where it is below `reach [p]` (angstrom).
 
-    `difference [p, 3]` of primitive coordinates, `cells [p, 3, 3]`; where `same` is true the two are one atom, and its
-    distance to its own images is meant. Images one period off along an axis are looked at where the cell is thinner
-    than twice the reach there.
+    `difference [p, 3]` of primitive coordinates in the cell `cells[owner] [n, 3, 3]`; where `same` is true the two are
+    one atom, and its distance to its own images is meant. Images one period off along an axis are looked at where the
+    cell is thinner than twice the reach there.
     """
     wrapped = difference - np.rint(difference)
-    straight = np.einsum("pi,pij->pj", wrapped, cells)
+    straight = np.einsum("pi,pij->pj", wrapped, cells[owner])
     squares = np.einsum("pi,pi->p", straight, straight)
     squares[same] = np.inf
-    widths = 1 / np.linalg.norm(np.linalg.inv(cells), axis=1)
-    thin = (widths < 2 * reach[:, None]) @ np.array([1, 2, 4])
+    thin = (widths(cells)[owner] < 2 * reach[:, None]) @ np.array([1, 2, 4])
     for pattern in np.unique(thin[thin > 0]):
         pairs = np.flatnonzero(thin == pattern)
-        off = IMAGES[pattern] @ cells[pairs]
+        off = IMAGES[pattern] @ cells[owner[pairs]]
         vectors = straight[pairs, None] + off
         squares[pairs] = np.minimum(squares[pairs], np.einsum("pij,pij->pi", vectors, vectors).min(axis=1))
     return np.sqrt(squares)
@@ -160,5 +165,5 @@ def crowding(atoms: Atoms, elements: Ints, cells: Array) -> tuple[Array, Ints, I
     first = atoms.first[one]
     partner = atoms.orbit[other]
     allowed = closest_allowed()[elements[one], elements[partner]]
-    distance = shortest(atoms.local[first] - atoms.local[other], cells[owner[one]], first == other, allowed)
+    distance = shortest(atoms.local[first] - atoms.local[other], cells, owner[one], first == other, allowed)
     return distance / allowed, one, partner

@@ -8,10 +8,11 @@ most probable combination of bins is taken that leaves room, orbit by orbit.
 from __future__ import annotations
 
 import itertools
+from functools import cache
 
 import numpy as np
 
-from generative.sites import IMAGES, Atoms, Ints, closest_allowed, crowding, orbit_table, place
+from generative.sites import IMAGES, Atoms, Ints, closest_allowed, crowding, orbit_table, place, widths
 from generative.symmetry import Array, space_group
 
 BINS_TRIED = {1: 64, 2: 10, 3: 5}  # the most probable bins per axis, by the number of free axes
@@ -64,7 +65,7 @@ def _best_place(
     rest = atoms.orbit != k
     allowed = closest_allowed()[elements[k]]
     best, room = coords[k], -1.0
-    for bins in (_probable(scores, free), _even(scores.shape[-1], free)):
+    for bins in (_probable(scores, free), _even(scores.shape[-1], len(free))):
         candidates = np.zeros((len(bins), 3))
         candidates[:, free] = bins / scores.shape[-1]
         ratio = _room(
@@ -90,9 +91,9 @@ def _probable(scores: Array, free: list[int]) -> Ints:
     return np.array(list(itertools.product(*top)))
 
 
-def _even(bins: int, free: list[int]) -> Ints:
-    steps = GRID[len(free)]
-    return np.array(list(itertools.product(range(0, bins, max(bins // steps, 1)), repeat=len(free))))
+@cache
+def _even(bins: int, axes: int) -> Ints:
+    return np.array(list(itertools.product(range(0, bins, max(bins // GRID[axes], 1)), repeat=axes)))
 
 
 def _room(
@@ -110,7 +111,7 @@ def _room(
     straight = difference @ cell
     squares = np.einsum("cai,cai->ca", straight, straight)
     squares[:, 0] = np.inf
-    thin = (1 / np.linalg.norm(np.linalg.inv(cell), axis=0) < 2 * allowed.max()) @ np.array([1, 2, 4])
+    thin = (widths(cell[None])[0] < 2 * allowed.max()) @ np.array([1, 2, 4])
     if thin:
         for off in IMAGES[int(thin)] @ cell:
             vectors = straight + off

@@ -34,7 +34,8 @@ def test_distances_are_pymatgens_within_reach(shape):
     expected = lattice.get_all_distances(points[:20], points[20:]).diagonal()
     found = shortest(
         points[:20] - points[20:],
-        np.repeat(lattice.matrix[None], 20, axis=0),
+        lattice.matrix[None],
+        np.zeros(20, dtype=int),
         np.zeros(20, dtype=bool),
         np.full(20, reach),
     )
@@ -45,7 +46,7 @@ def test_distances_are_pymatgens_within_reach(shape):
 
 def test_an_atom_sees_its_own_images():
     cell = np.diag([1.2, 5.0, 5.0])[None]
-    found = shortest(np.zeros((1, 3)), cell, np.array([True]), np.array([2.0]))
+    found = shortest(np.zeros((1, 3)), cell, np.array([0]), np.array([True]), np.array([2.0]))
     assert found[0] == pytest.approx(1.2)
 
 
