@@ -81,10 +81,26 @@ def lattice_from_shape(shape: np.ndarray, numbers: np.ndarray, n_atoms: np.ndarr
     ratios = np.exp(np.column_stack([np.zeros(len(shape)), terms[:, :2]]))
     cosines = np.clip(terms[:, 2:], -0.95, 0.95)
     cosines[(numbers >= 143) & (numbers <= 194), 2] = -0.5
-    ca, cb, cg = cosines.T
-    unit = ratios.prod(axis=1) * np.sqrt(np.clip(1 + 2 * ca * cb * cg - ca**2 - cb**2 - cg**2, 1e-6, None))
+    cosines = _closing(cosines)
+    unit = ratios.prod(axis=1) * np.sqrt(_openness(cosines))
     volume = np.exp(3 * shape[:, 0]) * n_atoms / primitive[numbers]
     return np.column_stack([np.cbrt(volume / unit)[:, None] * ratios, np.degrees(np.arccos(cosines))])
+
+
+FLATTEST = 0.05  # squared volume of a cell of unit edges: reduced cells of real crystals are far above it
+
+
+def _openness(cosines: np.ndarray) -> np.ndarray:
+    """Squared volume of cells of unit edges, `[n, 3]` cosines -> `[n]`; negative where no cell closes."""
+    return 1 + 2 * cosines.prod(axis=1) - (cosines**2).sum(axis=1)
+
+
+def _closing(cosines: np.ndarray) -> np.ndarray:
+    """Cosines shrunk together, a tenth at a time, until the cell closes and is not flat."""
+    cosines = cosines.copy()
+    while (flat := _openness(cosines) < FLATTEST).any():
+        cosines[flat] *= 0.9
+    return cosines
 
 
 def to_batch(codes: Codes, device: torch.device) -> Batch:

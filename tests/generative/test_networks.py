@@ -15,6 +15,7 @@ from generative.networks import (
     lattice_shape,
     to_batch,
 )
+from generative.sites import cell_matrices
 from generative.symmetry import space_group
 
 CELLS = {
@@ -65,6 +66,14 @@ def test_lattice_numbers_a_system_lacks_are_ignored(system):
         assert gamma == pytest.approx(120 if kind == "hexagonal" else 90)
     if kind not in ("triclinic", "monoclinic"):
         assert beta == pytest.approx(90)
+
+
+def test_every_angle_decodes_to_a_cell():
+    shapes = np.zeros((50, 6))
+    shapes[:, 3:] = np.random.default_rng(0).uniform(-1.2, 1.2, (50, 3))
+    lattices = lattice_from_shape(shapes, np.full(50, 1), np.full(50, 4))
+    volumes = np.linalg.det(cell_matrices(lattices))
+    np.testing.assert_allclose(volumes, 4, rtol=1e-6)
 
 
 def _von_mises(x: float) -> torch.Tensor:
