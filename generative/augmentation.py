@@ -1,8 +1,9 @@
-"""More prototypes per crystal: similar elements are exchanged, the cell rescaled, the code made canonical again."""
+"""More crystals per crystal: elements exchanged, coordinates and cell varied, the code made canonical again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -11,9 +12,10 @@ from scipy.optimize import nnls
 
 from campaigns.elements import SYMBOLS
 from generative.canonical import WyckoffCode, canonical_code
-from generative.datasets import Codes
+from generative.datasets import MAX_ORBITS, Codes
+from generative.networks import SYSTEMS
 from generative.representations.wyckoff import lattice_matrix
-from generative.symmetry import mendeleev_rank, space_group
+from generative.symmetry import Array, mendeleev_rank, space_group
 
 
 def element_volumes(codes: Codes) -> NDArray[np.float64]:
@@ -35,59 +37,136 @@ def element_volumes(codes: Codes) -> NDArray[np.float64]:
 
 
 @cache
-def similar_elements(allowed: tuple[int, ...]) -> dict[int, NDArray[np.int64]]:
+def similar_elements(allowed: tuple[int, ...]) -> dict[int, tuple[int, ...]]:
     """Atomic number -> those within three places in Mendeleev order or next to it in its column."""
     from pymatgen.core import Element
 
     rank = mendeleev_rank()
     elements = {z: Element(SYMBOLS[z - 1]) for z in allowed}
     return {
-        z: np.array(
-            [
-                w
-                for w in allowed
-                if w != z
-                and (
-                    abs(int(rank[w]) - int(rank[z])) <= 3
-                    or (elements[w].group == elements[z].group and abs(elements[w].row - elements[z].row) <= 1)
-                )
-            ]
+        z: tuple(
+            w
+            for w in allowed
+            if w != z
+            and (
+                abs(int(rank[w]) - int(rank[z])) <= 3
+                or (elements[w].group == elements[z].group and abs(elements[w].row - elements[z].row) <= 1)
+            )
         )
         for z in allowed
     }
 
 
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a relative strays from its crystal. Probabilities are per crystal unless said otherwise."""
+
+    exchange: float = 0.5  # per element: another element takes its place
+    distant: float = 0.25  # that element is any of the data set, not a similar one
+    rearrange: float = 0.15  # one orbit moves to another position, comes or goes, or the elements change places
+    coordinates: float = 0.02  # largest standard deviation of a shift of the free coordinates, drawn up to it
+    lengths: float = 0.02  # the same for the logarithms of the lengths
+    angles_deg: float = 1.0  # the same for free angles
+
+
 def substitute(
-    code: WyckoffCode, rng: np.random.Generator, volumes: NDArray[np.float64], allowed: tuple[int, ...]
+    code: WyckoffCode,
+    rng: np.random.Generator,
+    volumes: NDArray[np.float64],
+    allowed: tuple[int, ...],
+    augmentation: Augmentation | None = None,
 ) -> WyckoffCode | None:
-    """Exchange each element with probability one half (at least one); None where no element has a free neighbour."""
-    present = np.unique(code.elements)
-    chosen = present[rng.random(len(present)) < 0.5]
-    if len(chosen) == 0:
-        chosen = present[[rng.integers(len(present))]]
-    neighbours = similar_elements(allowed)
-    exchange = {int(z): int(z) for z in present}
-    for z in chosen:
-        free = np.setdiff1d(neighbours.get(int(z), np.array([], dtype=int)), list(exchange.values()))
-        if len(free):
-            exchange[int(z)] = int(rng.choice(free))
-    elements = np.array([exchange[int(z)] for z in code.elements])
-    if np.array_equal(elements, code.elements):
+    """A relative of a crystal: other elements, coordinates and lengths, sometimes another prototype.
+
+    The cell is scaled by the volumes of the elements. None where nothing could be varied or the cell does not close.
+    """
+    how = augmentation or Augmentation()
+    positions, elements, coords = code.positions, _exchanged(code.elements, rng, allowed, how), code.coords
+    if rng.random() < how.rearrange:
+        positions, elements, coords = _rearranged(code.space_group, positions, elements, coords, rng)
+    elif np.array_equal(elements, code.elements) and not (how.coordinates or how.lengths or how.angles_deg):
         return None
-    sizes = space_group(code.space_group).multiplicities[code.positions]
-    growth = (sizes * volumes[elements]).sum() / (sizes * volumes[code.elements]).sum()
-    cell = lattice_matrix(code.lattice) * growth ** (1 / 3)
-    return canonical_code(code.space_group, code.positions, elements, code.coords, cell)
+    group = space_group(code.space_group)
+    free = np.array([[slot in group.positions[j].free for slot in range(3)] for j in positions])
+    coords = coords + rng.normal(0, how.coordinates * rng.random(), coords.shape) * free
+    lattice = _strained(code.lattice, group.system, rng, how)
+    if lattice is None:
+        return None
+    amount = (group.multiplicities[positions] * volumes[elements]).sum()
+    growth = amount / (group.multiplicities[code.positions] * volumes[code.elements]).sum()
+    cell = lattice_matrix(lattice) * growth ** (1 / 3)
+    return canonical_code(code.space_group, positions, elements, coords, cell)
 
 
-def substituted(codes: Codes, copies: int, seed: int) -> Iterator[WyckoffCode]:
-    """`copies` substituted relatives of every code."""
+def _exchanged(
+    elements: NDArray[np.int64], rng: np.random.Generator, allowed: tuple[int, ...], how: Augmentation
+) -> NDArray[np.int64]:
+    """Each element exchanged with the stated probability, at least one; no two become the same."""
+    present = np.unique(elements).tolist()
+    chosen = [z for z in present if rng.random() < how.exchange] or [present[rng.integers(len(present))]]
+    neighbours, exchange = similar_elements(allowed), {z: z for z in present}
+    for z in chosen:
+        choices = allowed if rng.random() < how.distant else neighbours.get(z, ())
+        taken = set(exchange.values())
+        free = [w for w in choices if w not in taken]
+        if free:
+            exchange[z] = int(free[rng.integers(len(free))])
+    return np.array([exchange[z] for z in elements.tolist()])
+
+
+def _rearranged(
+    number: int, positions: NDArray[np.int64], elements: NDArray[np.int64], coords: Array, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+    """One step to another prototype of the same space group; the number of atoms grows by at most one orbit's."""
+    group, k = space_group(number), len(positions)
+    taken = {j for j in positions.tolist() if not group.degrees[j]}
+    open_positions = [j for j in range(len(group.positions)) if j not in taken]
+    kind, one = rng.integers(4), int(rng.integers(k))
+    if kind == 0:
+        return positions, rng.permutation(elements), coords
+    if kind == 1 and k > 2:
+        keep = np.arange(k) != one
+        return positions[keep], elements[keep], coords[keep]
+    size = group.multiplicities[positions[one]]
+    open_positions = [j for j in open_positions if group.multiplicities[j] == size]
+    if not open_positions or (kind == 2 and k >= MAX_ORBITS):
+        return positions, elements, coords
+    position = open_positions[rng.integers(len(open_positions))]
+    if kind == 2 and size * 4 <= group.multiplicities[positions].sum():
+        element = elements[[rng.integers(k)]]
+        at = rng.random((1, 3)) * [slot in group.positions[position].free for slot in range(3)]
+        return np.append(positions, position), np.append(elements, element), np.concatenate([coords, at])
+    positions, coords = positions.copy(), coords.copy()
+    positions[one] = position
+    coords[one] = [u if slot in group.positions[position].free else 0 for slot, u in enumerate(rng.random(3))]
+    return positions, elements, coords
+
+
+def _strained(lattice: Array, system: str, rng: np.random.Generator, how: Augmentation) -> Array | None:
+    """Lattice parameters after a strain that the lattice system allows, the volume changing too; None if it closes
+    no cell."""
+    free = SYSTEMS[system]
+    strain = how.lengths * rng.random() * rng.normal(size=3)
+    a = strain[0]
+    b = strain[1] if free[0] else a
+    c = strain[2] if free[1] else a
+    angles = lattice[3:] + np.array(free[2:]) * how.angles_deg * rng.random() * rng.normal(size=3)
+    ca, cb, cg = np.cos(np.radians(angles))
+    if 1 + 2 * ca * cb * cg - ca**2 - cb**2 - cg**2 < 0.05:
+        return None
+    return np.concatenate([lattice[:3] * np.exp([a, b, c]), angles])
+
+
+def substituted(
+    codes: Codes, copies: int, seed: int, augmentation: Augmentation | None = None
+) -> Iterator[WyckoffCode]:
+    """`copies` relatives of every code."""
     rng = np.random.default_rng(seed)
     volumes = element_volumes(codes)
     allowed = tuple(int(z) for z in np.unique(codes.elements[codes.elements > 0]))
     for i in range(len(codes)):
         code = codes.code(i)
         for _ in range(copies):
-            relative = substitute(code, rng, volumes, allowed)
+            relative = substitute(code, rng, volumes, allowed, augmentation)
             if relative is not None:
                 yield relative

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from generative.symmetry import Array, SpaceGroup, mendeleev_rank, space_group
 
+RANKS = 128  # more than there are elements: position * RANKS + rank sorts by position, then by rank
 TIE = 5e-3  # fractional coordinates; relative for lengths; radians for angles
 Description = tuple[NDArray[np.int64], Array, NDArray[np.int64], Array]  # positions, coords, orbit order, lattice
 
@@ -77,10 +78,24 @@ def smallest(keys: Array) -> NDArray[np.int64]:
 
 
 @cache
-def _unimodular() -> NDArray[np.int64]:
-    """Integer matrices of determinant +-1 with entries -1, 0, 1."""
+def _unimodular() -> tuple[Array, Array, NDArray[np.int64]]:
+    """Integer matrices of determinant +-1 with entries -1, 0, 1, `[m, 3, 3]`.
+
+    With them the transposed inverses `[m, 3, 3]`, whose rows are the new cell vectors in the old ones, and those rows
+    as indices into `_short_vectors`, `[m, 3]`. Matrices whose inverse has larger entries are left out: they lead from a
+    reduced cell to long vectors.
+    """
     matrices = np.array(list(itertools.product((-1, 0, 1), repeat=9))).reshape(-1, 3, 3)
-    return matrices[np.abs(np.rint(np.linalg.det(matrices))) == 1]
+    matrices = matrices[np.abs(np.rint(np.linalg.det(matrices))) == 1]
+    rows = np.rint(np.swapaxes(np.linalg.inv(matrices), 1, 2)).astype(int)
+    short = np.abs(rows).max(axis=(1, 2)) <= 1
+    return matrices[short].astype(float), rows[short].astype(float), (rows[short] + 1) @ np.array([9, 3, 1])
+
+
+@cache
+def _short_vectors() -> Array:
+    """Lattice vectors with entries -1, 0, 1, `[27, 3]`."""
+    return np.array(list(itertools.product((-1.0, 0.0, 1.0), repeat=3)))
 
 
 def _lattice_key(parameters: Array) -> Array:
@@ -89,25 +104,37 @@ def _lattice_key(parameters: Array) -> Array:
     return np.concatenate([lengths.sum(axis=1, keepdims=True), lengths, np.radians(parameters[:, 3:])], axis=1)
 
 
-def _settings(group: SpaceGroup, cell: Array) -> tuple[list[Array], Array]:
-    """Linear parts worth considering for this lattice, and their lattice parameters `[n, 6]`.
+@cache
+def _linear_parts(number: int) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Distinct linear parts of a group's cosets `[m, 3, 3]`, their transposed inverses, and the part of each coset."""
+    linear = np.array([p for p, _ in space_group(number).cosets])
+    first: dict[bytes, int] = {}
+    which = np.array([first.setdefault(p.tobytes(), len(first)) for p in linear])
+    parts = np.array([linear[np.flatnonzero(which == i)[0]] for i in range(len(first))])
+    return parts, np.swapaxes(np.linalg.inv(parts), 1, 2), which
+
+
+def _settings(group: SpaceGroup, cell: Array) -> tuple[Array, NDArray[np.int64], Array]:
+    """Linear parts worth considering for this lattice, their indices, and their lattice parameters `[n, 6]`.
 
     Triclinic cells are Niggli-reduced before and varied by unimodular matrices; monoclinic ones keep the shears of the
     normaliser that give the shortest cell. Elsewhere the normaliser's own matrices are few and all are kept.
     """
     if group.system == "triclinic":
-        parts = _unimodular().astype(float)
-        parameters = lattice_parameters(np.swapaxes(np.linalg.inv(parts), 1, 2) @ cell)
+        parts, rows, vectors = _unimodular()
+        lengths = np.linalg.norm(_short_vectors() @ cell, axis=1)
+        totals = lengths[vectors].sum(axis=1)
+        near = np.flatnonzero(totals <= totals.min() * (1 + TIE))  # a superset of what the key's first column keeps
+        parts, parameters = parts[near], lattice_parameters(rows[near] @ cell)
         keep = smallest(_lattice_key(parameters))
     else:
-        unique: dict[bytes, Array] = {p.tobytes(): p for p, _ in group.cosets}
-        parts = np.array(list(unique.values()))
-        parameters = lattice_parameters(np.swapaxes(np.linalg.inv(parts), 1, 2) @ cell)
+        parts, rows, _ = _linear_parts(group.number)
+        parameters = lattice_parameters(rows @ cell)
         keep = np.arange(len(parts))
         if group.system == "monoclinic":
             totals = _lattice_key(parameters)[:, 0]
             keep = np.flatnonzero(totals <= totals.min() + TIE)
-    return [parts[i] for i in keep], parameters[keep]
+    return parts[keep], keep, parameters[keep]
 
 
 def _orbit_minimum(group: SpaceGroup, position: int, u: Array) -> Array:
@@ -187,27 +214,39 @@ def _discrete(
 ) -> list[Description]:
     """Rules 1 and 2: the descriptions with the smallest discrete key."""
     target, linear, shift = group.coset_images
-    settings, parameters = _settings(group, cell)
-    found = []
-    for part, lattice in zip(settings, parameters, strict=True):
-        if group.system == "triclinic":
-            start = _retransform(group, positions, coords, part)
-            chosen = list(range(len(group.cosets)))
-        else:
-            start = positions, coords
-            chosen = [i for i, (p, _) in enumerate(group.cosets) if np.array_equal(p, part)]
-        for i in chosen:
-            moved = target[i, start[0]]
-            order = np.lexsort((ranks, moved))
-            key = (tuple(moved[order]), tuple(ranks[order]))
-            found.append((key, i, start, order, lattice))
-    best = min(item[0] for item in found)
+    settings, keep, parameters = _settings(group, cell)
+    if group.system == "triclinic":
+        starts = [_retransform(group, positions, coords, part) for part in settings]
+        tried = [(i, k) for k in range(len(settings)) for i in range(len(group.cosets))]
+    else:
+        starts = [(positions, coords)] * len(settings)
+        place = {part: k for k, part in enumerate(keep.tolist())}
+        tried = [(i, place[part]) for i, part in enumerate(_linear_parts(group.number)[2].tolist()) if part in place]
+    cosets = np.array([i for i, _ in tried])
+    moved = target[cosets[:, None], np.array([starts[k][0] for _, k in tried])]  # [n, orbits]
+    merged = moved * RANKS + ranks
+    orders = np.argsort(merged, axis=1, kind="stable")
+    merged = np.take_along_axis(merged, orders, axis=1)
+    keys = np.concatenate([merged // RANKS, merged % RANKS], axis=1)
     descriptions = []
-    for key, i, (where, u), order, lattice in found:
-        if key == best:
-            images = np.einsum("kij,kj->ki", linear[i, where], u) + shift[i, where]
-            descriptions.append((target[i, where][order], images[order], order, lattice))
+    for row in _smallest_rows(keys):
+        i, k = tried[row]
+        where, u = starts[k]
+        images = np.einsum("kij,kj->ki", linear[i, where], u) + shift[i, where]
+        order = orders[row]
+        descriptions.append((moved[row, order], images[order], order, parameters[k]))
     return descriptions
+
+
+def _smallest_rows(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """All rows of `keys [n, m]` that equal the lexicographically smallest."""
+    left = np.arange(len(keys))
+    for column in range(keys.shape[1]):
+        if len(left) == 1:
+            break
+        values = keys[left, column]
+        left = left[values == values.min()]
+    return left
 
 
 def _retransform(

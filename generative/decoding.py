@@ -11,8 +11,10 @@ from campaigns.records import FailureCode
 from generative.canonical import WyckoffCode
 from generative.datasets import MAX_ORBITS
 from generative.grammar import STOP, Grammar, Partial
-from generative.networks import Batch, VaeNetwork, coordinate_mode, lattice_from_shape
+from generative.networks import N_BINS, Batch, VaeNetwork, coordinate_mode, lattice_from_shape
 from generative.protocols import DecodeFailure
+from generative.sites import primitive_cells
+from generative.spacing import keep_apart
 
 DEAD_END = DecodeFailure(FailureCode.DECODE_DEAD_END, "the search space left no way to finish the crystal")
 
@@ -40,76 +42,97 @@ class _Decoding:
         n, width = len(z), MAX_ORBITS
         self.network, self.decoder, self.sites = network, network.decoder, network.decoder.sites
         self.z, self.numbers, self.grammar = z, numbers, grammar
+        self.condition = self.decoder.from_z(z) + self.decoder.group(numbers)
+        self.every_position = self.sites.of_group(numbers)
+        self.every_element = self.sites.all_elements()
+        self.present = self.decoder.composition(z)
         self.partials = [Partial(int(number)) for number in numbers]
         self.positions = torch.zeros(n, width, dtype=torch.long, device=z.device)
         self.elements = torch.zeros_like(self.positions)
         self.coords = torch.zeros(n, width, 3, device=z.device)
-        self.embedded = torch.zeros(n, width, self.decoder.order.embedding_dim, device=z.device)
+        self.scores = torch.zeros(n, width, 3, N_BINS, device=z.device)
+        self.states = torch.zeros(n, width, self.condition.shape[1], device=z.device)  # after each orbit
         self.stopped = np.zeros(n, dtype=bool)
 
     def run(self) -> list[WyckoffCode | DecodeFailure]:
-        active = np.arange(len(self.z))
+        rows, previous = np.arange(len(self.z)), torch.zeros_like(self.condition)
+        heads = self.decoder.body.layers[0].self_attn.num_heads
+        shape = len(rows), heads, MAX_ORBITS + 1, self.condition.shape[1] // heads
+        memory = [(self.z.new_zeros(shape), self.z.new_zeros(shape)) for _ in self.decoder.body.layers]
         for step in range(MAX_ORBITS + 1):
-            active = self._step(active, step)
-            if not len(active):
+            token = previous + self.condition[self._index(rows)] + self.decoder.order.weight[step]
+            hidden = self.decoder.next_hidden(token, step, memory)
+            if step:
+                self.states[self._index(rows), step - 1] = hidden
+            going, previous = self._step(rows, step, hidden)
+            if not len(going):
                 break
+            rows, kept = rows[going], self._index(going)
+            if len(kept) < len(token):
+                memory = [(keys[kept], values[kept]) for keys, values in memory]
         return self._codes()
 
-    def _step(self, rows: NDArray[np.int64], step: int) -> NDArray[np.int64]:
-        """Decode orbit number `step` of the given rows; the rows that go on."""
-        index = torch.as_tensor(rows, device=self.z.device)
-        numbers = self.numbers[index]
-        hidden = self.decoder.hidden(self.z[index], numbers, self.embedded[index, :step])[:, -1:]
+    def _index(self, rows: NDArray[np.int64]) -> Tensor:
+        return torch.as_tensor(rows, device=self.z.device)
+
+    def _step(self, rows: NDArray[np.int64], step: int, hidden: Tensor) -> tuple[NDArray[np.int64], Tensor]:
+        """Decode orbit number `step` of the given rows: which of them go on, and their embedded orbits."""
+        hidden = hidden[:, None]
         masks = np.array([self.grammar.position_mask(self.partials[i]) for i in rows])
-        logits = self.decoder.position_logits(hidden, numbers)[:, 0]
+        index = self._index(rows)
+        logits = self.decoder.position_logits(hidden, self.numbers[index], self.every_position[index])[:, 0]
         choice = _masked_argmax(logits, masks)
         self.stopped[rows[choice == STOP]] = True
         going = np.flatnonzero((choice != STOP) & masks.any(axis=1))
         if not len(going) or step == MAX_ORBITS:
-            return rows[:0]
+            return rows[:0], hidden
         rows, choice = rows[going], choice[going]
-        kept = torch.as_tensor(going, device=self.z.device)
-        index, numbers, hidden = index[kept], numbers[kept], hidden[kept]
-        position = torch.as_tensor(choice, device=self.z.device)[:, None]
-        embedded = self.sites.of_positions(numbers, position)
+        index, hidden = self._index(rows), hidden[self._index(going)]
+        numbers = self.numbers[index]
+        position = self._index(choice)[:, None]
+        embedded = self.every_position[index[:, None], position]
         masks = np.array(
-            [self.grammar.element_mask(self.partials[i], int(j)) for i, j in zip(rows, choice, strict=True)]
+            [self.grammar.element_mask(self.partials[i], j) for i, j in zip(rows, choice.tolist(), strict=True)]
         )
-        elements = _masked_argmax(self.decoder.element_logits(hidden, embedded)[:, 0], masks)
-        element = torch.as_tensor(elements, device=self.z.device)[:, None]
-        of_element = self.sites.all_elements()[element]
-        coords = coordinate_mode(self.decoder.coord_logits(hidden, embedded, of_element))
-        coords = coords * self.sites.free[numbers[:, None], position]
+        elements = _masked_argmax(self.decoder.element_logits(hidden, embedded, self.present[index])[:, 0], masks)
+        element = self._index(elements)[:, None]
+        of_element = self.every_element[element]
+        free = self.sites.free[numbers[:, None], position]
+        moving = free.any(-1)[:, 0]
+        coords = torch.zeros_like(free)
+        if moving.any():
+            logits = self.decoder.coord_logits(hidden[moving], embedded[moving], of_element[moving])
+            coords[moving] = coordinate_mode(logits) * free[moving]
+            self.scores[index[moving], step] = torch.log_softmax(logits[:, 0], dim=-1)
         self.positions[index, step], self.elements[index, step] = position[:, 0], element[:, 0]
         self.coords[index, step] = coords[:, 0]
-        whole = embedded + of_element + self.sites.of_coords(numbers, position, coords)
-        self.embedded[index, step] = whole[:, 0]
-        for row, j, z in zip(rows, choice, elements, strict=True):
-            self.partials[row] = self.partials[row].with_orbit(int(j), int(z))
-        return rows
+        for row, j, z in zip(rows, choice.tolist(), elements.tolist(), strict=True):
+            self.partials[row] = self.partials[row].with_orbit(j, z)
+        return going, (embedded + of_element + self.sites.of_coords(numbers, position, coords))[:, 0]
 
     def _codes(self) -> list[WyckoffCode | DecodeFailure]:
-        counts = torch.tensor([p.orbits for p in self.partials], device=self.z.device)
-        batch = Batch(
-            self.numbers,
-            counts,
-            self.positions,
-            self.elements,
-            self.coords,
-            torch.zeros(len(self.z), 6, device=self.z.device),
+        """The lattice, then the coordinates under the condition that atoms keep apart in it."""
+        done = np.flatnonzero(self.stopped)
+        found: list[WyckoffCode | DecodeFailure] = [DEAD_END] * len(self.partials)
+        if not len(done):
+            return found
+        counts = np.array([self.partials[i].orbits for i in done])
+        index, width = self._index(done), int(counts.max())
+        numbers, positions, elements = self.numbers[index], self.positions[index, :width], self.elements[index, :width]
+        coords = self.coords[index, :width]
+        batch = Batch(numbers, self._index(counts), positions, elements, coords, coords.new_zeros(len(done), 6))
+        shape = self.decoder.shape(self.z[index], batch, self.states[index, :width]).double().cpu().numpy()
+        group = numbers.cpu().numpy()
+        lattices = lattice_from_shape(shape, group, np.array([self.partials[i].atoms for i in done]))
+        arrays = positions.cpu().numpy(), elements.cpu().numpy(), coords.double().cpu().numpy()
+        places = keep_apart(
+            group, counts, *arrays, primitive_cells(group, lattices), self.scores[index, :width].double().cpu().numpy()
         )
-        hidden = self.decoder.hidden(self.z, self.numbers, self.embedded)[:, 1:]
-        shapes = self.decoder.shape(self.z, batch, hidden).double().cpu().numpy()
-        positions, elements = self.positions.cpu().numpy(), self.elements.cpu().numpy()
-        coords = self.coords.double().cpu().numpy()
-        found: list[WyckoffCode | DecodeFailure] = []
-        for i, partial in enumerate(self.partials):
-            if not self.stopped[i]:
-                found.append(DEAD_END)
-                continue
-            k = partial.orbits
-            lattice = lattice_from_shape(shapes[i], partial.number, partial.atoms)
-            found.append(WyckoffCode(partial.number, positions[i, :k], elements[i, :k], coords[i, :k], lattice))
+        for row, i in enumerate(done):
+            k = counts[row]
+            found[i] = WyckoffCode(
+                self.partials[i].number, arrays[0][row, :k], arrays[1][row, :k], places[row, :k], lattices[row]
+            )
         return found
 
 

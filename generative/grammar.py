@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from campaigns.elements import SYMBOLS
 from campaigns.spec import SearchSpace
 from generative.datasets import MAX_ORBITS
-from generative.networks import MAX_POSITIONS, N_ELEMENTS
+from generative.networks import N_ELEMENTS
+from generative.sites import MAX_POSITIONS
 from generative.symmetry import space_group
 
 STOP = MAX_POSITIONS
@@ -118,6 +119,8 @@ class Grammar:
             allowed = frozenset(formula or ())
         self.allowed = np.zeros(N_ELEMENTS, dtype=bool)
         self.allowed[list(_numbers(allowed))] = True
+        self._positions: dict[Hashable, NDArray[np.bool_]] = {}
+        self._ways: dict[Hashable, tuple[bool, bool, bool]] = {}
 
     def group_mask(self) -> NDArray[np.bool_]:
         """Space groups in which some crystal of the space exists, `[231]`."""
@@ -146,8 +149,23 @@ class Grammar:
         """How many more orbits must bring an element that is not there yet."""
         return max(len(self.required - partial.counts.keys()), self.fewest - len(partial.counts), 0)
 
+    def _state(self, partial: Partial) -> Hashable:
+        """All that the masks depend on: crystals in one state share them."""
+        if self.formula is not None:
+            seen: Hashable = tuple(sorted(partial.counts.items()))
+        else:
+            seen = len(partial.counts), frozenset(self.required & partial.counts.keys())
+        return partial.number, partial.used, partial.atoms, partial.orbits, seen
+
     def position_mask(self, partial: Partial) -> NDArray[np.bool_]:
-        """`[28]`, the last is stop."""
+        """`[28]`, the last is stop. Read only."""
+        state = self._state(partial)
+        mask = self._positions.get(state)
+        if mask is None:
+            mask = self._positions[state] = self._position_mask(partial)
+        return mask
+
+    def _position_mask(self, partial: Partial) -> NDArray[np.bool_]:
         mask = np.zeros(MAX_POSITIONS + 1, dtype=bool)
         mask[STOP] = self._complete(partial)
         if partial.orbits < MAX_ORBITS:
@@ -168,21 +186,38 @@ class Grammar:
 
     def element_mask(self, partial: Partial, position: int) -> NDArray[np.bool_]:
         """`[104]` elements that may occupy `position` next."""
-        mask = np.zeros(N_ELEMENTS, dtype=bool)
-        present = list(partial.counts)
         if self.formula is not None:
+            mask = np.zeros(N_ELEMENTS, dtype=bool)
             for z in self.formula:
                 mask[z] = self._finishable(partial.with_orbit(position, z), 0)
             return mask
-        absent = self.required - partial.counts.keys()
-        room = self.most - len(present)
-        after = partial.with_orbit(position, 0)  # which element it is changes nothing below
-        needed = self.fewest - len(present)
-        if room > len(absent) and self._finishable(after, max(len(absent), needed - 1, 0)):
-            mask |= self.allowed
-        mask[present] = bool(present) and self._finishable(after, max(len(absent), needed, 0))
-        mask[list(absent)] = room > 0 and self._finishable(after, max(len(absent) - 1, needed - 1, 0))
+        key = self._state(partial), position
+        ways = self._ways.get(key)
+        if ways is None:
+            ways = self._ways[key] = self._element_ways(partial, position)
+        new, again, awaited = ways
+        mask = self.allowed.copy() if new else np.zeros(N_ELEMENTS, dtype=bool)
+        mask[list(partial.counts)] = again
+        if self.required:
+            mask[list(self.required - partial.counts.keys())] = awaited
         return mask
+
+    def _element_ways(self, partial: Partial, position: int) -> tuple[bool, bool, bool]:
+        """May a new element, one that is there, a required one that is not yet there occupy `position` next?"""
+        present, absent = len(partial.counts), len(self.required - partial.counts.keys())
+        room, needed = self.most - present, self.fewest - present
+        after = partial.with_orbit(position, 0)  # which element it is changes nothing below
+        return (
+            room > absent and self._finishable(after, max(absent, needed - 1, 0)),
+            bool(present) and self._finishable(after, max(absent, needed, 0)),
+            room > 0 and self._finishable(after, max(absent - 1, needed - 1, 0)),
+        )
+
+
+@cache
+def unrestricted() -> Grammar:
+    """The grammar without a search space; kept, because its masks are."""
+    return Grammar(None)
 
 
 def _numbers(symbols: Iterable[str]) -> frozenset[int]:

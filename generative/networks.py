@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from campaigns.elements import SYMBOLS
 from generative.datasets import Codes
+from generative.sites import MAX_POSITIONS
 from generative.symmetry import space_group
 
 N_ELEMENTS = len(SYMBOLS) + 1  # index 0 is padding
-MAX_POSITIONS = 27  # Pmmm has a to A
 N_BINS = 64
 COORD_KAPPA = 180.0  # von Mises concentration of a coordinate target: a standard deviation of 0.012 periods
 SYSTEMS = {  # which of (log b/a, log c/a, cos alpha, cos beta, cos gamma) a lattice system leaves free
@@ -75,19 +75,34 @@ def lattice_shape(codes: Codes) -> np.ndarray:
     return shape
 
 
-def lattice_from_shape(shape: np.ndarray, number: int, n_atoms: int) -> np.ndarray:
-    """Inverse of `lattice_shape` for one crystal: `[6]` -> a, b, c (angstrom), alpha, beta, gamma (degrees)."""
-    group = space_group(number)
-    free = np.array(SYSTEMS[group.system])
-    log_b, log_c, *cosines = shape[1:] * free
-    log_b, log_c = np.clip([log_b, log_c], -WIDEST, WIDEST)
-    ca, cb, cg = np.clip(cosines, -0.95, 0.95)
-    if group.system == "hexagonal":
-        cg = -0.5
-    unit = math.exp(log_b + log_c) * math.sqrt(max(1 + 2 * ca * cb * cg - ca**2 - cb**2 - cg**2, 1e-6))
-    volume = math.exp(3 * np.clip(shape[0], -WIDEST, WIDEST)) * n_atoms / abs(np.linalg.det(group.primitive))
-    a = (volume / unit) ** (1 / 3)
-    return np.array([a, a * math.exp(log_b), a * math.exp(log_c), *np.degrees(np.arccos([ca, cb, cg]))])
+def lattice_from_shape(shape: np.ndarray, numbers: np.ndarray, n_atoms: np.ndarray) -> np.ndarray:
+    """Inverse of `lattice_shape`: `[n, 6]`, space groups `[n]`, atoms in the primitive cell `[n]` -> `[n, 6]` a, b, c
+    (angstrom), alpha, beta, gamma (degrees)."""
+    primitive, free = _group_tables()
+    terms = shape[:, 1:] * free[numbers]
+    ratios = np.exp(np.clip(np.column_stack([np.zeros(len(shape)), terms[:, :2]]), -WIDEST, WIDEST))
+    cosines = np.clip(terms[:, 2:], -0.95, 0.95)
+    cosines[(numbers >= 143) & (numbers <= 194), 2] = -0.5
+    cosines = _closing(cosines)
+    unit = ratios.prod(axis=1) * np.sqrt(_openness(cosines))
+    volume = np.exp(3 * np.clip(shape[:, 0], -WIDEST, WIDEST)) * n_atoms / primitive[numbers]
+    return np.column_stack([np.cbrt(volume / unit)[:, None] * ratios, np.degrees(np.arccos(cosines))])
+
+
+FLATTEST = 0.05  # squared volume of a cell of unit edges: reduced cells of real crystals are far above it
+
+
+def _openness(cosines: np.ndarray) -> np.ndarray:
+    """Squared volume of cells of unit edges, `[n, 3]` cosines -> `[n]`; negative where no cell closes."""
+    return 1 + 2 * cosines.prod(axis=1) - (cosines**2).sum(axis=1)
+
+
+def _closing(cosines: np.ndarray) -> np.ndarray:
+    """Cosines shrunk together, a tenth at a time, until the cell closes and is not flat."""
+    cosines = cosines.copy()
+    while (flat := _openness(cosines) < FLATTEST).any():
+        cosines[flat] *= 0.9
+    return cosines
 
 
 def to_batch(codes: Codes, device: torch.device) -> Batch:
@@ -105,11 +120,13 @@ def to_batch(codes: Codes, device: torch.device) -> Batch:
     )
 
 
-def _site_tables() -> tuple[Tensor, Tensor, Tensor]:
-    """Per space group and position: exists `[231, 27]`, free slots `[231, 27, 3]`, features `[231, 27, 6]`."""
+def _site_tables() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Per space group and position: exists `[231, 27]`, free slots `[231, 27, 3]`, features `[231, 27, 6]`, and the
+    template (linear part, then sine and cosine of the shift and of its double) `[231, 27, 21]`."""
     exists = torch.zeros(231, MAX_POSITIONS, dtype=torch.bool)
     free = torch.zeros(231, MAX_POSITIONS, 3)
     features = torch.zeros(231, MAX_POSITIONS, 6)
+    template = torch.zeros(231, MAX_POSITIONS, 21)
     for number in range(1, 231):
         group = space_group(number)
         largest = int(group.multiplicities.max())
@@ -120,7 +137,11 @@ def _site_tables() -> tuple[Tensor, Tensor, Tensor]:
             features[number, j] = torch.tensor(
                 [math.log(size), math.log(largest / size), len(position.free), *free[number, j].tolist()]
             )
-    return exists, free, features
+            angles = 2 * math.pi * np.concatenate([position.shift, 2 * position.shift])
+            template[number, j] = torch.tensor(
+                np.concatenate([position.linear.ravel(), np.sin(angles), np.cos(angles)]), dtype=torch.float32
+            )
+    return exists, free, features, template
 
 
 class SiteEmbedding(nn.Module):
@@ -129,26 +150,31 @@ class SiteEmbedding(nn.Module):
     exists: Tensor
     free: Tensor
     features: Tensor
+    template: Tensor
     element_features: Tensor
 
     def __init__(self, width: int, element_features: Tensor) -> None:
         super().__init__()
-        for name, table in zip(("exists", "free", "features"), _site_tables(), strict=True):
+        for name, table in zip(("exists", "free", "features", "template"), _site_tables(), strict=True):
             self.register_buffer(name, table, persistent=False)
         self.register_buffer("element_features", element_features)
         self.position = nn.Embedding(231 * MAX_POSITIONS, width)
         self.position_features = nn.Linear(6, width)
+        self.position_template = nn.Linear(21, width, bias=False)
         self.element = nn.Embedding(N_ELEMENTS, width)
         self.element_linear = nn.Linear(element_features.shape[1], width)
         self.coordinate = nn.Linear(3 * 8, width)
         nn.init.normal_(self.position.weight, std=0.1)
         nn.init.normal_(self.element.weight, std=0.1)
+        nn.init.zeros_(self.position_template.weight)
 
     def of_positions(self, space_group: Tensor, positions: Tensor) -> Tensor:
         """`[B]`, `[B, K]` -> `[B, K, W]`."""
         number = space_group[:, None].expand_as(positions)
-        return self.position(number * MAX_POSITIONS + positions) + self.position_features(
-            self.features[number, positions]
+        return (
+            self.position(number * MAX_POSITIONS + positions)
+            + self.position_features(self.features[number, positions])
+            + self.position_template(self.template[number, positions])
         )
 
     def of_group(self, space_group: Tensor) -> Tensor:
@@ -220,10 +246,15 @@ class Decoder(nn.Module):
         self.to_position = nn.Linear(width, width)
         self.to_stop = nn.Linear(width, 1)
         self.to_element = _mlp(2 * width, width, width)
+        self.composition = _mlp(latent, 2 * width, N_ELEMENTS)
         self.to_coords = _mlp(3 * width, 2 * width, 3 * N_BINS)
         self.element_volume = nn.Embedding(N_ELEMENTS, 1)
         self.to_shape = _mlp(4 * width, 2 * width, 6)
         nn.init.constant_(self.element_volume.weight, math.log(18.0) / 3)
+        last = self.composition[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.constant_(last.bias, -3.0)  # about one element in twenty is present
 
     def hidden(self, z: Tensor, space_group: Tensor, previous: Tensor) -> Tensor:
         """`previous [B, T, W]` embeddings of the orbits so far -> state before each next orbit, `[B, T + 1, W]`."""
@@ -233,17 +264,38 @@ class Decoder(nn.Module):
         causal = torch.triu(torch.ones(steps, steps, dtype=torch.bool, device=z.device), diagonal=1)
         return self.body(tokens, mask=causal, is_causal=True)
 
-    def position_logits(self, hidden: Tensor, space_group: Tensor) -> Tensor:
-        """`[B, T, W]` -> `[B, T, 28]`, the last being stop; positions the group lacks are -inf."""
+    def next_hidden(self, token: Tensor, step: int, memory: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """What `hidden` gives for its last place, from that place's token alone, `[B, W]` -> `[B, W]`.
+
+        `memory` holds the keys and values `[B, heads, T, W / heads]` of every layer for the places before; those of
+        this place are written into it at `step`.
+        """
+        for layer, (keys, values) in zip(self.body.layers, memory, strict=True):
+            attention = layer.self_attn
+            inner = layer.norm1(token)
+            projected = F.linear(inner, attention.in_proj_weight, attention.in_proj_bias)
+            query, key, value = projected.unflatten(-1, (3, attention.num_heads, -1)).unbind(1)
+            keys[:, :, step], values[:, :, step] = key, value
+            seen = slice(0, step + 1)
+            heard = F.scaled_dot_product_attention(query[:, :, None], keys[:, :, seen], values[:, :, seen])
+            token = token + attention.out_proj(heard.flatten(1))
+            token = token + layer.linear2(F.gelu(layer.linear1(layer.norm2(token))))
+        assert self.body.norm is not None
+        return self.body.norm(token)
+
+    def position_logits(self, hidden: Tensor, space_group: Tensor, embedded: Tensor) -> Tensor:
+        """`hidden [B, T, W]`, every position of the group `embedded [B, 27, W]` (`sites.of_group`) -> `[B, T, 28]`, the
+        last being stop; positions the group lacks are -inf."""
         query = self.to_position(hidden)
-        scores = query @ self.sites.of_group(space_group).transpose(1, 2) / math.sqrt(query.shape[-1])
+        scores = query @ embedded.transpose(1, 2) / math.sqrt(query.shape[-1])
         scores = scores.masked_fill(~self.sites.exists[space_group][:, None], -torch.inf)
         return torch.cat([scores, self.to_stop(hidden)], dim=-1)
 
-    def element_logits(self, hidden: Tensor, position: Tensor) -> Tensor:
-        """`hidden`, embedded `position [B, T, W]` -> `[B, T, N_ELEMENTS]`, padding -inf."""
+    def element_logits(self, hidden: Tensor, position: Tensor, present: Tensor) -> Tensor:
+        """`hidden`, embedded `position [B, T, W]`, `present [B, N_ELEMENTS]` (logits of the crystal holding each
+        element, from `composition`) -> `[B, T, N_ELEMENTS]`, padding -inf."""
         query = self.to_element(torch.cat([hidden, position], dim=-1))
-        scores = query @ self.sites.all_elements().T
+        scores = query @ self.sites.all_elements().T + present[:, None]
         return torch.cat([torch.full_like(scores[..., :1], -torch.inf), scores[..., 1:]], dim=-1)
 
     def coord_logits(self, hidden: Tensor, position: Tensor, element: Tensor) -> Tensor:
@@ -298,13 +350,14 @@ class VaeNetwork(nn.Module):
         """Negative log likelihood of every part, nats per crystal `[B]`, teacher-forced."""
         decoder, sites, mask = self.decoder, self.decoder.sites, batch.mask
         hidden = decoder.hidden(z, batch.space_group, sites(batch))
-        logits = decoder.position_logits(hidden, batch.space_group)
+        logits = decoder.position_logits(hidden, batch.space_group, sites.of_group(batch.space_group))
         target = F.pad(batch.positions, (0, 1)).masked_fill(~F.pad(mask, (0, 1)), MAX_POSITIONS)
         steps = torch.arange(target.shape[1], device=z.device) <= batch.n_orbits[:, None]
         positions = F.cross_entropy(logits.transpose(1, 2), target, reduction="none")
         before = hidden[:, :-1]
         position = sites.of_positions(batch.space_group, batch.positions)
-        element_logits = decoder.element_logits(before, position)
+        present = decoder.composition(z)
+        element_logits = decoder.element_logits(before, position, present)
         elements = F.cross_entropy(element_logits.transpose(1, 2), batch.elements, reduction="none", ignore_index=0)
         element = sites.all_elements()[batch.elements]
         free = sites.free[batch.space_group[:, None].expand_as(batch.positions), batch.positions] * mask[..., None]
@@ -320,6 +373,9 @@ class VaeNetwork(nn.Module):
             "space_group": F.cross_entropy(decoder.space_group(z), batch.space_group, reduction="none"),
             "positions": (positions * steps).sum(1),
             "elements": (elements * mask).sum(1),
+            "composition": F.binary_cross_entropy_with_logits(
+                present[:, 1:], _present(batch.elements), reduction="none"
+            ).sum(1),
             "coords": (coords * free).sum((1, 2)),
             "lattice": (F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none") * allowed).sum(1),
         }
@@ -330,6 +386,12 @@ _FREE_SHAPE = torch.tensor([[0] * 6, *([1, *SYSTEMS[space_group(n).system]] for 
 
 def _free_shape(numbers: Tensor) -> Tensor:
     return _FREE_SHAPE.to(numbers.device)[numbers]
+
+
+def _present(elements: Tensor) -> Tensor:
+    """`[B, K]` atomic numbers, 0 for padding -> 1 where the crystal holds the element, `[B, N_ELEMENTS - 1]`."""
+    held = torch.zeros(len(elements), N_ELEMENTS, device=elements.device)
+    return held.scatter_(1, elements, 1.0)[:, 1:]
 
 
 def coordinate_loss(logits: Tensor, coords: Tensor) -> Tensor:

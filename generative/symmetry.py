@@ -167,16 +167,26 @@ class SpaceGroup:
             table["shift"][mine].reshape(*shape, 3) / _data()["unit"],
         )
 
+    @cached_property
+    def _site_tests(self) -> tuple[NDArray[np.int64], Array, Array, Array]:
+        """Positions by rising freedom; for each the matrix that reads u back, the one that x minus the shift must
+        solve, and the shift: `[p]`, `[p, 3, 3]`, `[p, 3, 3]`, `[p, 3]`."""
+        order = np.argsort(self.degrees, kind="stable")
+        chosen = [self.positions[i] for i in order]
+        reading = np.array([p.solve(np.eye(3), np.zeros(3))[0] for p in chosen])
+        linear = np.array([p.linear for p in chosen])
+        return order, reading, linear @ reading - np.eye(3), np.array([p.shift for p in chosen])
+
     def identify(self, x: Array) -> tuple[int, Array] | None:
         """Position index and free coordinates `[3]` of the orbit through `x [3]`; None where nothing fits."""
-        images = (self.rotations @ x + self.shifts) % 1.0
-        for index in np.argsort(self.degrees, kind="stable"):
-            position = self.positions[index]
-            _, u = position.solve(np.zeros((len(images), 3, 3)), images)
-            gap = np.abs(wrapped(u @ position.linear.T + position.shift - images)).max(axis=1)
-            if gap.min() < SITE_TOLERANCE:
-                return int(index), u[int(gap.argmin())] % 1.0
-        return None
+        order, reading, residual, shifts = self._site_tests
+        offsets = (self.rotations @ x + self.shifts) % 1.0 - shifts[:, None]  # [p, n_ops, 3]
+        gaps = np.abs(wrapped(offsets @ np.swapaxes(residual, 1, 2))).max(axis=2)
+        fits = gaps.min(axis=1) < SITE_TOLERANCE
+        if not fits.any():
+            return None
+        first = int(fits.argmax())
+        return int(order[first]), reading[first] @ offsets[first, int(gaps[first].argmin())] % 1.0
 
 
 @cache

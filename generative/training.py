@@ -1,24 +1,28 @@
 """Fit a Wyckoff VAE to codes.
 
-Each epoch sees every training crystal once and one freshly substituted relative of each, and ends with a checkpoint
-from which the next run goes on.
+Each epoch sees every training crystal once and some substituted relatives of each, and ends with a checkpoint from
+which the next run goes on.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor
 
 from campaigns.elements import SYMBOLS
+from campaigns.errors import UserError
 from generative.augmentation import substituted
 from generative.datasets import MAX_ORBITS, Codes, stack
 from generative.networks import Batch, VaeNetwork, to_batch
@@ -26,6 +30,7 @@ from generative.progress import console, tracked
 from generative.workers import worker_pool
 
 CHECKPOINT = "checkpoint.pt"
+RELATIVES_SERVE = 3  # epochs that see the same relatives
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,14 @@ class TrainingSettings:
     batch: int = 192
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.01
-    beta: float = 0.02  # weight of the KL term, reached after a tenth of the epochs
+    beta: float = 0.008  # weight of the KL term, reached after a tenth of the epochs
+    relatives: int = 2  # substituted crystals per crystal and epoch; each set of them serves three epochs
     property_weight: float = 0.5
     max_atoms: int = 20
     held_out: float = 0.1
     symprec_ang: float = 0.1
     seed: int = 0
+    start: str = ""  # version of the weights that training started from; empty for random ones
 
 
 MAGPIE_PROPERTIES = (
@@ -79,8 +86,10 @@ def element_features() -> Tensor:
     return torch.tensor(np.nan_to_num((table - mean) / std), dtype=torch.float32)
 
 
-def _relatives(codes: Codes, seed: int) -> Codes:
-    kept = [code for code in substituted(codes, 1, seed) if len(code.positions) <= MAX_ORBITS]
+def _relatives(codes: Codes, copies: int, seed: int) -> Codes:
+    if hasattr(os, "nice"):
+        os.nice(10 - os.nice(0))  # the training itself comes first
+    kept = [code for code in substituted(codes, copies, seed) if len(code.positions) <= MAX_ORBITS]
     return stack(kept, [-1] * len(kept))
 
 
@@ -109,10 +118,34 @@ def loss_terms(network: VaeNetwork, batch: Batch, labels: Tensor, noise: torch.G
     return terms
 
 
+def version_of(folder: Path) -> str:
+    """Name of the weights in a bundle's folder. Raises UserError where there are none."""
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise UserError(f"--start: {str(folder)!r} holds no model.safetensors.", "Name the folder of a generator.")
+    return "wyckoff_vae-" + hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+
+
+def load_start(network: VaeNetwork, folder: Path) -> None:
+    """Take over every tensor of a bundle that the network has in the same shape; the others stay as initialised."""
+    state = {k: v for k, v in load_file(folder / "model.safetensors").items() if not k.startswith("white_")}
+    own = network.state_dict()
+    fitting = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
+    network.load_state_dict(fitting, strict=False)  # the decoder's sites are the encoder's own module
+    console.print(f"started from {version_of(folder)}: {len(fitting)} of {len(state)} tensors taken over")
+
+
 class Trainer:
     """Holds what changes while training: network, optimiser, epoch."""
 
-    def __init__(self, settings: TrainingSettings, codes: Codes, labels: NDArray[np.float64], out: Path) -> None:
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        codes: Codes,
+        labels: NDArray[np.float64],
+        out: Path,
+        start: Path | None = None,
+    ) -> None:
         self.settings, self.codes, self.labels, self.out = settings, codes, labels, out
         torch.manual_seed(settings.seed)
         self.network = VaeNetwork(
@@ -124,12 +157,14 @@ class Trainer:
             n_properties=labels.shape[1],
             element_features=element_features(),
         )
+        if start is not None:
+            load_start(self.network, start)
         for i, values in enumerate(labels.T):
             known = values[np.isfinite(values)]
             if len(np.unique(known)) > 1:  # else the property head keeps mean 0 and deviation 1, and learns little
                 self.network.property_mean[i], self.network.property_std[i] = known.mean(), known.std()
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+            self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.epoch = 0
         self.seconds = 0.0
@@ -141,19 +176,26 @@ class Trainer:
             self.epoch, self.seconds = state["epoch"], state["seconds"]
 
     def run(self) -> VaeNetwork:
-        """Train to the last epoch; a fresh set of relatives is made by a second process meanwhile.
+        """Train to the last epoch; fresh relatives are made by a second process meanwhile.
 
         Ctrl-C ends it at once; the checkpoint is that of the last whole epoch.
         """
         if self.epoch >= self.settings.epochs:
             return self.network
         with worker_pool(1) as pool:
-            relatives = pool.submit(_relatives, self.codes, self.settings.seed + self.epoch)
+            made = self.epoch // RELATIVES_SERVE
+            relatives = self._make_relatives(pool, made)
             while self.epoch < self.settings.epochs:
                 extra = relatives.result()
-                relatives = pool.submit(_relatives, self.codes, self.settings.seed + self.epoch + 1)
+                if self.epoch + 1 < self.settings.epochs:
+                    following = (self.epoch + 1) // RELATIVES_SERVE
+                    if following != made:
+                        made, relatives = following, self._make_relatives(pool, following)
                 self._one_epoch(merge(self.codes, extra))
         return self.network
+
+    def _make_relatives(self, pool: ProcessPoolExecutor, number: int) -> Future[Codes]:
+        return pool.submit(_relatives, self.codes, self.settings.relatives, self.settings.seed + number)
 
     def _one_epoch(self, codes: Codes) -> None:
         settings, start = self.settings, time.perf_counter()

@@ -25,7 +25,7 @@ from generative.bundle import CARD, Provenance, write_bundle
 from generative.datasets import encode_set
 from generative.loading import CrystalSet, load_crystals
 from generative.progress import console
-from generative.training import CHECKPOINT, Trainer, TrainingSettings, whiten
+from generative.training import CHECKPOINT, Trainer, TrainingSettings, version_of, whiten
 from generative.training_set import (
     Labels,
     TrainingSet,
@@ -50,6 +50,7 @@ def train_generator(
     out: Path,
     settings: TrainingSettings,
     *,
+    start: Path | None = None,
     labels: Sequence[str] = (),
     cif_column: str = "cif",
     attribution: str | None = None,
@@ -58,9 +59,13 @@ def train_generator(
 ) -> Path:
     """Train, or go on where the run in `out` stopped; returns the model card's path.
 
+    `start` names a generator's folder whose weights to begin with, where their shapes fit.
+
     Raises UserError for data that cannot be used and a folder with another run, TrainingInterrupted on Ctrl-C.
     """
     torch.set_num_threads(threads)
+    if start is not None:
+        settings = replace(settings, start=version_of(start))
     crystals = load_crystals(data, cif_column)
     targets = read_labels(crystals, labels)
     finished = _begin(out, _identity(crystals, targets, settings))
@@ -76,7 +81,7 @@ def train_generator(
             found = divide(crystals, encoded, targets, refused, settings)
             warnings = shortcomings(found.train)
             _report(found, warnings, settings, out)
-            trainer = Trainer(settings, found.train, found.train_labels, out)
+            trainer = Trainer(settings, found.train, found.train_labels, out, start)
             stopped = f"{out}: stopped; the same command goes on from the last whole epoch."
             network = trainer.run()
             whiten(network, found.train)
@@ -92,6 +97,7 @@ def changed_settings(changes: Mapping[str, Any], pairs: Sequence[str] = ()) -> T
     """The default settings with `changes` (None means no change) and NAME=VALUE pairs. Raises UserError for others."""
     values = {name: value for name, value in changes.items() if value is not None}
     types: dict[str, type] = {name: type(value) for name, value in asdict(TrainingSettings()).items()}
+    types.pop("start")  # follows from the weights that are named
     for pair in pairs:
         name, _, text = pair.partition("=")
         if name not in types:

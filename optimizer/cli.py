@@ -145,6 +145,7 @@ def train(
     symprec: Annotated[float | None, typer.Option(help="Symmetry tolerance in angstrom.")] = None,
     latent: Annotated[int | None, typer.Option(min=1, help="Dimensions of the latent space.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Decides the split and the weights.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Folder of a generator whose weights to begin with.")] = None,
     threads: Threads = None,
     change: Annotated[
         list[str] | None,
@@ -164,6 +165,7 @@ def train(
         data,
         out,
         changed_settings(changes, change or ()),
+        start=start,
         labels=label or (),
         cif_column=cif_column,
         attribution=attribution,

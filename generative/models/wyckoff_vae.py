@@ -31,7 +31,7 @@ from generative.canonical import WyckoffCode
 from generative.datasets import MAX_ORBITS, Codes, stack
 from generative.decoding import decode_codes
 from generative.evaluation import shortest_distance
-from generative.grammar import Grammar
+from generative.grammar import Grammar, unrestricted
 from generative.networks import VaeNetwork, to_batch
 from generative.protocols import Alignment, DecodeFailure, EncodeFailure
 from generative.refinement import BATCH, REPLAYED, retrained
@@ -136,14 +136,14 @@ class WyckoffVae:
 
     def decode(self, z: Tensor, *, within: SearchSpace | None = None, seed: int = 0) -> list[Structure | DecodeFailure]:
         """`z [n, d]` -> n crystals (primitive cells). Greedy, so `seed` has no effect."""
-        return [
-            code if isinstance(code, DecodeFailure) else self.representation.reconstruct([code])[0]
-            for code in self.codes(z, within=within)
-        ]
+        codes = self.codes(z, within=within)
+        crystals = iter(self.representation.reconstruct([c for c in codes if isinstance(c, WyckoffCode)]))
+        return [next(crystals) if isinstance(code, WyckoffCode) else code for code in codes]
 
     def codes(self, z: Tensor, *, within: SearchSpace | None = None) -> list[WyckoffCode | DecodeFailure]:
         """`z [n, d]` -> n codes, what `decode` builds its crystals from."""
-        return decode_codes(self.network, self._raw(z).float().to(self.device), Grammar(within))
+        grammar = unrestricted() if within is None else Grammar(within)
+        return decode_codes(self.network, self._raw(z).float().to(self.device), grammar)
 
     def log_prior(self, z: Tensor) -> Tensor:
         """Standard normal log density, `[n]` nats."""

@@ -10,18 +10,20 @@ import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import moyopy
 import numpy as np
 from pydantic import Field
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Composition, Element, Lattice, Structure
 
 from campaigns.elements import SYMBOLS
 from campaigns.records import FailureCode
 from campaigns.spec import Strict
 from generative.canonical import WyckoffCode, canonical_code
 from generative.protocols import DecodeFailure, EncodeFailure
+from generative.sites import cell_matrices, place, primitive_cells
 from generative.symmetry import Array, space_group
 
 DEFAULT_SYMPREC_ANG = 0.1
@@ -61,7 +63,7 @@ class WyckoffRepresentation:
         return [self._encode(x) for x in xs]
 
     def reconstruct(self, codes: Sequence[WyckoffCode]) -> list[Structure | DecodeFailure]:
-        return [crystal_of(code) for code in codes]
+        return crystals_of(codes)
 
     def _encode(self, x: Structure) -> WyckoffCode | EncodeFailure:
         if not len(x):
@@ -112,27 +114,46 @@ def _encode_at(x: Structure, symprec: float) -> WyckoffCode | None:
 
 def lattice_matrix(parameters: Array) -> Array:
     """Rows of the conventional cell from a, b, c (angstrom), alpha, beta, gamma (degrees)."""
-    return np.array(Lattice.from_parameters(*parameters).matrix)
+    return cell_matrices(np.asarray(parameters)[None])[0]
 
 
 def crystal_of(code: WyckoffCode) -> Structure | DecodeFailure:
     """The primitive cell of a code. A cell whose angles close no volume is a DecodeFailure."""
-    group = space_group(code.space_group)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            cell = lattice_matrix(code.lattice)
-        except (ValueError, RuntimeWarning):
-            return DecodeFailure(FailureCode.DECODE_INVALID, f"angles {code.lattice[3:].round(1)} close no cell")
-    if not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1e-3:
-        return DecodeFailure(FailureCode.DECODE_INVALID, f"angles {code.lattice[3:].round(1)} close no cell")
-    sites, species = [], []
-    for position, number, u in zip(code.positions, code.elements, code.coords, strict=True):
-        linear, shift = group.orbits[position]
-        sites.append(linear @ u + shift)
-        species += [SYMBOLS[number - 1]] * len(linear)
-    local = np.concatenate(sites) @ np.linalg.inv(group.primitive)
-    return Structure(Lattice(group.primitive @ cell), species, local % 1.0)
+    return crystals_of([code])[0]
+
+
+def crystals_of(codes: Sequence[WyckoffCode]) -> list[Structure | DecodeFailure]:
+    """The same for many codes at once: all atoms are placed in arrays."""
+    if not codes:
+        return []
+    numbers = np.array([code.space_group for code in codes])
+    cells = primitive_cells(numbers, np.array([code.lattice for code in codes]))
+    with np.errstate(invalid="ignore"):  # open cells are NaN
+        volumes = np.abs(np.linalg.det(cells))
+    counts = np.array([len(code.positions) for code in codes])
+    atoms = place(
+        numbers,
+        np.repeat(np.arange(len(codes)), counts),
+        np.concatenate([code.positions for code in codes]),
+        np.concatenate([code.coords for code in codes]),
+    )
+    elements = np.concatenate([code.elements for code in codes])[atoms.orbit]
+    ends = np.cumsum(np.bincount(atoms.crystal, minlength=len(codes)))
+    found: list[Structure | DecodeFailure] = []
+    for code, cell, volume, end, begin in zip(codes, cells, volumes, ends, [0, *ends[:-1]], strict=True):
+        if not volume > 1e-3:
+            reason = f"angles {code.lattice[3:].round(1)} close no cell"
+            found.append(DecodeFailure(FailureCode.DECODE_INVALID, reason))
+            continue
+        species = [_one_atom(number) for number in elements[begin:end].tolist()]
+        found.append(Structure(Lattice(cell), species, atoms.local[begin:end]))
+    return found
+
+
+@cache
+def _one_atom(number: int) -> Composition:
+    """What stands on a site of this element; making it anew for every site is what makes `Structure` slow."""
+    return Composition({SYMBOLS[number - 1]: 1})
 
 
 def fingerprint_of(code: WyckoffCode) -> str:

@@ -15,6 +15,7 @@ from generative.networks import (
     lattice_shape,
     to_batch,
 )
+from generative.sites import cell_matrices
 from generative.symmetry import space_group
 
 CELLS = {
@@ -44,15 +45,17 @@ def _code(number: int, lattice: tuple[float, ...] = (5, 5, 5, 90, 90, 90)) -> Wy
 def test_lattice_numbers_invert(system):
     number, lattice = CELLS[system]
     code = _code(number, lattice)
-    shape = lattice_shape(stack([code]))[0]
-    np.testing.assert_allclose(lattice_from_shape(shape, number, code.n_atoms), lattice, rtol=1e-9)
+    shape = lattice_shape(stack([code]))
+    np.testing.assert_allclose(
+        lattice_from_shape(shape, np.array([number]), np.array([code.n_atoms]))[0], lattice, rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("system", CELLS)
 def test_lattice_numbers_a_system_lacks_are_ignored(system):
     number, _ = CELLS[system]
     noise = np.array([0.9, 0.1, -0.2, 0.05, 0.1, -0.05])
-    a, b, c, alpha, beta, gamma = lattice_from_shape(noise, number, 4)
+    a, b, c, alpha, beta, gamma = lattice_from_shape(noise[None], np.array([number]), np.array([4]))[0]
     kind = space_group(number).system
     if kind not in ("triclinic", "monoclinic", "orthorhombic"):
         assert a == pytest.approx(b)
@@ -63,6 +66,14 @@ def test_lattice_numbers_a_system_lacks_are_ignored(system):
         assert gamma == pytest.approx(120 if kind == "hexagonal" else 90)
     if kind not in ("triclinic", "monoclinic"):
         assert beta == pytest.approx(90)
+
+
+def test_every_angle_decodes_to_a_cell():
+    shapes = np.zeros((50, 6))
+    shapes[:, 3:] = np.random.default_rng(0).uniform(-1.2, 1.2, (50, 3))
+    lattices = lattice_from_shape(shapes, np.full(50, 1), np.full(50, 4))
+    volumes = np.linalg.det(cell_matrices(lattices))
+    np.testing.assert_allclose(volumes, 4, rtol=1e-6)
 
 
 def _von_mises(x: float) -> torch.Tensor:
@@ -115,7 +126,7 @@ def test_encoder_tells_coordinates_one_period_apart_as_equal(network):
 def test_reconstruction_is_finite_and_positive(network):
     batch = to_batch(stack([_code(number, cell) for number, cell in CELLS.values()]), torch.device("cpu"))
     parts = network.reconstruction(torch.randn(len(CELLS), 6), batch)
-    assert set(parts) == {"space_group", "positions", "elements", "coords", "lattice"}
+    assert set(parts) == {"space_group", "positions", "elements", "composition", "coords", "lattice"}
     for name, part in parts.items():
         assert part.shape == (len(CELLS),)
         assert torch.isfinite(part).all(), name
@@ -125,9 +136,31 @@ def test_reconstruction_is_finite_and_positive(network):
 def test_positions_a_group_lacks_are_never_likely(network):
     numbers = torch.tensor([1, 225])
     hidden = network.decoder.hidden(torch.randn(2, 6), numbers, torch.zeros(2, 0, 16))
-    logits = network.decoder.position_logits(hidden, numbers)[:, 0]
+    logits = network.decoder.position_logits(hidden, numbers, network.decoder.sites.of_group(numbers))[:, 0]
     for row, number in enumerate((1, 225)):
         size = len(space_group(number).positions)
         assert torch.isfinite(logits[row, :size]).all()
         assert (logits[row, size:-1] == -torch.inf).all()
         assert torch.isfinite(logits[row, -1])
+
+
+def test_states_found_one_by_one_are_those_found_together(network):
+    """Decoding keeps keys and values; training sees whole sequences."""
+    decoder, numbers = network.decoder, torch.tensor([1, 62, 225])
+    z, previous = torch.randn(3, 6), torch.randn(3, 4, 16)
+    together = decoder.hidden(z, numbers, previous)
+    condition = decoder.from_z(z) + decoder.group(numbers)
+    memory = [(torch.zeros(3, 2, 5, 8), torch.zeros(3, 2, 5, 8)) for _ in decoder.body.layers]
+    tokens = torch.cat([torch.zeros(3, 1, 16), previous], dim=1) + condition[:, None] + decoder.order.weight[:5]
+    for step in range(5):
+        assert torch.allclose(decoder.next_hidden(tokens[:, step], step, memory), together[:, step], atol=1e-5)
+
+
+def test_a_present_element_is_made_likelier_everywhere(network):
+    hidden, position = torch.randn(2, 3, 16), torch.randn(2, 3, 16)
+    present = torch.zeros(2, 104)
+    before = network.decoder.element_logits(hidden, position, present).softmax(-1)
+    present[:, 26] = 2.0
+    after = network.decoder.element_logits(hidden, position, present).softmax(-1)
+    assert (after[..., 26] > before[..., 26]).all()
+    assert (after[..., 0] == 0).all()
