@@ -222,7 +222,9 @@ def property_figures(subject: Subject, seed: int) -> Figures:
         if name in predicted:
             errors = np.abs(predicted[name].numpy() - y)[~fitted & np.isfinite(y)]
             mae = float(errors.mean()) if len(errors) else None
-            found[f"head_mae_{name}"] = Figure(mae, "label", n, "mean absolute error of the generator's own prediction")
+            found[f"head_mae_{name}"] = Figure(
+                mae, "label's unit", n, "mean absolute error of the generator's own prediction"
+            )
     if f"r2_{FORMATION_ENERGY}" not in found:
         nothing = "the data has no such label"
         found[f"r2_{FORMATION_ENERGY}"] = Figure(None, "1", 0, nothing)
