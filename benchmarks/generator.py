@@ -173,7 +173,11 @@ def relax_one(task: tuple[str, str | None]) -> dict[str, Any]:
 
 
 def stable_unique_new(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Shares of all n, failures included; `standard_error` is that of the share stable, unique and new."""
+    """Shares of all n, failures included.
+
+    `hull_is_full`: every pair of the relaxed crystal's elements has a known compound. `standard_error` is that of the
+    share that is stable, unique and new.
+    """
     n, seen, counts = len(rows), set(), {"stable": 0, "full_hull": 0, "sparse_hull": 0}
     for row in rows:
         if row.get("above_hull_ev_atom", math.inf) > STABLE_EV_ATOM:
@@ -188,6 +192,7 @@ def stable_unique_new(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "converged": sum("failed" not in row for row in rows) / n,
         "stable": counts["stable"] / n,
         "stable_unique_new": sun / n,
+        "hull_is_full": sum(not row.get("sparse", True) for row in rows) / n,
         "of_these_on_a_full_hull": counts["full_hull"] / n,
         "of_these_on_a_sparse_hull": counts["sparse_hull"] / n,
         "standard_error": math.sqrt(sun / n * (1 - sun / n) / n),
