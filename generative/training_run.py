@@ -80,6 +80,8 @@ def train_generator(
             refused.to_csv(out / REFUSED_ROWS, index=False)
             found = divide(crystals, encoded, targets, refused, settings)
             warnings = shortcomings(found.train)
+            if settings.start:
+                warnings.append(f"began with {settings.start}, which may have been trained on crystals held out here")
             _report(found, warnings, settings, out)
             trainer = Trainer(settings, found.train, found.train_labels, out, start)
             stopped = f"{out}: stopped; the same command goes on from the last whole epoch."

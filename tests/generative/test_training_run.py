@@ -76,6 +76,15 @@ def test_card_and_report_tell_what_happened(done):
     assert trained_with(done) == replace(SETTINGS, epochs=1)
 
 
+def test_weights_to_begin_with_may_have_seen_what_is_held_out(done, table, tmp_path):
+    settings = replace(SETTINGS, epochs=1)
+    card = json.loads(train_generator(table, tmp_path / "second", settings, start=done).read_text())
+    first = json.loads((done / "card.json").read_text())["version"]
+    assert f"began with {first}, which may have been trained on crystals held out here" in card["warnings"]
+    with pytest.raises(UserError, match="holds a run with start wyckoff_vae-"):
+        train_generator(table, tmp_path / "second", settings)
+
+
 def test_a_finished_run_is_left_alone(done, table, capsys):
     before = (done / "model.safetensors").stat().st_mtime_ns
     train_generator(table, done, replace(SETTINGS, epochs=1))
