@@ -22,6 +22,7 @@ from generative.datasets import stack
 from generative.decoding import decode_codes
 from generative.grammar import Grammar
 from generative.networks import VaeNetwork, to_batch
+from generative.progress import tracked
 from generative.protocols import DecodeFailure
 from generative.representations.wyckoff import crystal_of
 
@@ -77,7 +78,7 @@ def descend(
     white = white.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([white], lr=LEARNING_RATE)
     batch = to_batch(stack([codes[i] for i in left]), network.white_mean.device)
-    for step in range(1, STEPS + 1):
+    for step in tracked(range(1, STEPS + 1), f"aligning {len(left)} crystals, step", STEPS):
         moved = white @ scale.T + network.white_mean.cpu()
         misfit = sum(network.reconstruction(moved.float().to(batch.shape.device), batch).values(), torch.zeros(()))
         loss = misfit.sum() + PRIOR_PULL * 0.5 * (white**2).sum().to(misfit.device)

@@ -19,6 +19,7 @@ from torch import Tensor
 from generative.canonical import WyckoffCode
 from generative.datasets import Codes, stack
 from generative.networks import VaeNetwork, to_batch
+from generative.progress import tracked
 from generative.training import TrainingSettings, loss_terms, merge
 
 REPLAYED = 2048  # samples of the generator, where the crystals it was trained on are not to be had
@@ -63,7 +64,7 @@ def retrained(
     chosen_from, chance = stack(list(measured)), np.asarray(weights, dtype=float) / float(np.sum(weights))
     unlabelled = torch.full((BATCH // 2, replay_labels.shape[1]), torch.nan)
     parts = {"kl": settings.beta, "properties": settings.property_weight}
-    for step in range(steps):
+    for step in tracked(range(steps), "retraining", steps):
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * _schedule(step / steps)
         ours = rng.choice(len(chosen_from), BATCH // 2, p=chance)

@@ -25,6 +25,7 @@ class Live:
         self.failures: Counter[str] = Counter()
         self.spent, self.first, self.started = spent, spent, time.monotonic()
         self.round = 0
+        self.step_began = self.started
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -52,6 +53,16 @@ class Live:
         self.progress.update(self.task, description=f"round {round}: {text}")
         if not self.terminal:
             self._line(f"round {round}: {text}")
+
+    def step(self, description: str, done: int, total: int) -> None:
+        """How far something long inside a phase has come."""
+        if not self.terminal:
+            return
+        now = time.monotonic()
+        if done == 0:
+            self.step_began = now
+        left = f", {_left((now - self.step_began) / done * (total - done))}" if done else ""
+        self.progress.update(self.task, description=f"round {self.round}: {description} {done}/{total}{left}")
 
     def known(self, candidate: Candidate, stages: tuple[StageOutcome, ...]) -> None:
         """A candidate measured before this process started, or as it starts."""
@@ -99,4 +110,8 @@ class Live:
         if done == 0:
             return ""
         seconds = (time.monotonic() - self.started) / done * max(self.calls - self.spent, 0)
-        return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
+        return _left(seconds)
+
+
+def _left(seconds: float) -> str:
+    return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"

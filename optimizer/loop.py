@@ -14,6 +14,7 @@ from campaigns.errors import CampaignInterrupted
 from campaigns.records import Candidate
 from campaigns.spec import CampaignSpec
 from campaigns.store import LEDGER, CampaignStore
+from generative.progress import reported_to
 from optimizer.build import Parts, build
 from optimizer.executors import Evaluator
 from optimizer.heartbeat import heartbeat
@@ -46,7 +47,7 @@ def run_campaign(
             store.adopt(spec)
             parts = current_generator(parts, store)
             live = Live(parts.objective, spec.budget.oracle_calls, store.spent().calls, quiet=quiet)
-            with _stop_on_signal() as stop, parts.evaluator() as evaluator, live:
+            with _stop_on_signal() as stop, parts.evaluator() as evaluator, live, reported_to(live.step):
                 _Campaign(parts, store, evaluator, live, stop).run()
     except KeyboardInterrupt:
         raise CampaignInterrupted(f"stopped at once; what was in hand is lost, {GO_ON}") from None

@@ -60,3 +60,20 @@ def test_quiet_is_quiet(capsys, monkeypatch, terminal):
 
 def test_nothing_feasible_is_said():
     assert Live(OBJECTIVE, 5, 0, quiet=True).best() == "nothing feasible yet"
+
+
+def test_steps_inside_a_phase_go_to_a_terminal_only(capsys, monkeypatch):
+    import sys
+
+    from generative.progress import reported_to, tracked
+
+    for terminal in (False, True):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda shown=terminal: shown)
+        live = Live(OBJECTIVE, 5, 0, quiet=False)
+        live.phase(2, "retraining")
+        with reported_to(live.step):
+            assert list(tracked("abc", "retraining", 3)) == ["a", "b", "c"]
+        said = live.progress.tasks[0].description
+        assert said.startswith("round 2: retraining 2/3, about 0 s left" if terminal else "round 2: retraining")
+        assert ("2/3" in said) is terminal
+    assert capsys.readouterr().err == ""
