@@ -134,16 +134,16 @@ class PriorSamples:
     n: int
     decoded: float
     valid: float  # see `is_valid`
-    unique: float  # distinct fingerprints
+    unique: float  # distinct fingerprints, of valid ones
 
 
 def prior_samples(generator: Generator, n: int, seed: int) -> PriorSamples:
     noise = torch.Generator().manual_seed(seed)
     z = torch.randn(n, generator.latent_dim, generator=noise, dtype=torch.float64)
     crystals = [x for x in generator.decode(z, within=None, seed=seed) if isinstance(x, Structure)]
-    valid = sum(is_valid(x) for x in crystals)
-    marks = {mark for x in crystals if isinstance(mark := fingerprint(x), str)}
-    return PriorSamples(n, len(crystals) / n, valid / n, len(marks) / n)
+    valid = [x for x in crystals if is_valid(x)]  # symmetry may be sought for ever among atoms on top of each other
+    marks = {mark for x in valid if isinstance(mark := fingerprint(x), str)}
+    return PriorSamples(n, len(crystals) / n, len(valid) / n, len(marks) / n)
 
 
 def is_valid(crystal: Structure) -> bool:

@@ -31,7 +31,12 @@ SYSTEMS = {  # which of (log b/a, log c/a, cos alpha, cos beta, cos gamma) a lat
     "monoclinic": (1, 1, 0, 1, 0),
     "triclinic": (1, 1, 1, 1, 1),
 }
-WIDEST = 4.0  # bound of the logarithms of lengths and length ratios: what lies beyond would overflow, not be a crystal
+LOG_RATIOS = (-3.0, 3.0)  # of lengths, and
+LOG_SIZES = (
+    0.0,
+    math.log(1000.0) / 3,
+)  # of the cube root of the volume per atom (1 to 1000 cubic angstrom): no crystal
+# lies beyond, and a cell smaller than the symmetry tolerance keeps moyopy busy for ever
 LATTICE_SCALE = (0.02, 0.05, 0.05, 0.05, 0.05, 0.05)  # errors that count as one unit in the lattice loss
 
 
@@ -80,12 +85,12 @@ def lattice_from_shape(shape: np.ndarray, numbers: np.ndarray, n_atoms: np.ndarr
     (angstrom), alpha, beta, gamma (degrees)."""
     primitive, free = _group_tables()
     terms = shape[:, 1:] * free[numbers]
-    ratios = np.exp(np.clip(np.column_stack([np.zeros(len(shape)), terms[:, :2]]), -WIDEST, WIDEST))
+    ratios = np.exp(np.clip(np.column_stack([np.zeros(len(shape)), terms[:, :2]]), *LOG_RATIOS))
     cosines = np.clip(terms[:, 2:], -0.95, 0.95)
     cosines[(numbers >= 143) & (numbers <= 194), 2] = -0.5
     cosines = _closing(cosines)
     unit = ratios.prod(axis=1) * np.sqrt(_openness(cosines))
-    volume = np.exp(3 * np.clip(shape[:, 0], -WIDEST, WIDEST)) * n_atoms / primitive[numbers]
+    volume = np.exp(3 * np.clip(shape[:, 0], *LOG_SIZES)) * n_atoms / primitive[numbers]
     return np.column_stack([np.cbrt(volume / unit)[:, None] * ratios, np.degrees(np.arccos(cosines))])
 
 

@@ -27,6 +27,7 @@ from generative.sites import cell_matrices, place, primitive_cells
 from generative.symmetry import Array, space_group
 
 DEFAULT_SYMPREC_ANG = 0.1
+SMALLEST_ANG3, SHORTEST_ANG = 0.5, 0.8  # volume per atom, edge: below, moyopy may search for ever among the images
 
 
 def _not_about_supercells(record: logging.LogRecord) -> bool:
@@ -70,6 +71,9 @@ class WyckoffRepresentation:
             return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, "no atoms")
         if not x.is_ordered or any(not isinstance(s, Element) and not hasattr(s, "element") for s in x.species):
             return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, "partial occupancies or dummy species")
+        if x.volume < SMALLEST_ANG3 * len(x) or min(x.lattice.abc) < SHORTEST_ANG:
+            small = f"{x.volume / len(x):.2g} cubic angstrom per atom, shortest edge {min(x.lattice.abc):.2g} angstrom"
+            return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, f"no cell of a crystal: {small}")
         heaviest = max(site.specie.Z for site in x)
         if heaviest > len(SYMBOLS):
             return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, f"atomic number {heaviest} is beyond the table")

@@ -52,7 +52,7 @@ def test_the_decoded_crystal_has_the_group_its_code_names(name):
         (Structure(Lattice.cubic(4), ["Rf"], [[0, 0, 0]]), "unsupported", "104"),
         (Structure(Lattice.cubic(4), [], []), "unsupported", "no atoms"),
         (Structure(Lattice.cubic(4), ["Li", "Li"], [[0, 0, 0], [0, 0, 0]]), "no_symmetry", "consistent"),
-        (Structure(Lattice([[1, 0, 0], [0, 1, 0], [1, 1, 0]]), ["Li"], [[0, 0, 0]]), "no_symmetry", "consistent"),
+        (Structure(Lattice([[1, 0, 0], [0, 1, 0], [1, 1, 0]]), ["Li"], [[0, 0, 0]]), "unsupported", "no cell"),
         (Structure(Lattice.cubic(4), ["Li"], [[np.nan, 0, 0]]), "no_symmetry", "consistent"),
     ],
     ids=["partial occupancy", "dummy", "beyond the table", "empty", "coincident atoms", "flat cell", "nan"],
@@ -121,3 +121,12 @@ def test_supercells_print_no_warning(caplog):
     with caplog.at_level(logging.WARNING):
         assert isinstance(_encode(ROCK_SALT.make_supercell([2, 1, 1], in_place=False)), WyckoffCode)
     assert not caplog.records
+
+
+def test_a_cell_that_no_crystal_has_is_refused_before_its_symmetry_is_sought():
+    needle = Structure(Lattice.from_parameters(49.6, 49.6, 0.25, 90, 90, 174.3), ["Na"] * 4, np.eye(4, 3) / 3)
+    speck = Structure(Lattice.cubic(0.9), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
+    for x in (needle, speck):
+        (answer,) = WyckoffRepresentation().featurize([x])
+        assert isinstance(answer, EncodeFailure)
+        assert answer.message.startswith("no cell of a crystal: ")
