@@ -28,12 +28,12 @@ from pymatgen.core import Composition, Element, Lattice, Species, Structure
 from campaigns.crystals import crystal_from_json, crystal_to_json
 from campaigns.elements import SYMBOLS
 from campaigns.records import Failed
+from campaigns.workers import worker_pool
 from generative.augmentation import element_volumes
 from generative.evaluation_run import Subject, evaluate_generator
 from generative.plots import write_evaluation
 from generative.progress import tracked
 from generative.representations.wyckoff import crystal_of, fingerprint
-from generative.workers import worker_pool
 from optimizer.references import ReferenceTable
 
 STABLE_EV_ATOM = 0.1

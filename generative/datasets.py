@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from campaigns.records import FailureCode
+from campaigns.workers import worker_pool
 from generative.canonical import WyckoffCode
 from generative.crystal_formats import Unread
 from generative.loading import CrystalSet, read_crystal
@@ -23,7 +24,6 @@ from generative.progress import tracked
 from generative.protocols import EncodeFailure
 from generative.representations.wyckoff import Params, WyckoffRepresentation
 from generative.symmetry import space_group
-from generative.workers import worker_pool
 
 MAX_ORBITS = 20
 CHUNK = 64  # crystals that a worker is handed at a time

@@ -23,11 +23,11 @@ from torch import Tensor
 
 from campaigns.elements import SYMBOLS
 from campaigns.errors import UserError
+from campaigns.workers import worker_pool
 from generative.augmentation import substituted
 from generative.datasets import MAX_ORBITS, Codes, stack
 from generative.networks import Batch, VaeNetwork, to_batch
 from generative.progress import console, tracked
-from generative.workers import worker_pool
 
 CHECKPOINT = "checkpoint.pt"
 RELATIVES_SERVE = 3  # epochs that see the same relatives

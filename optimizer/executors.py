@@ -9,15 +9,12 @@ worker there is no process to lose: a crash ends the campaign, and running it ag
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing.connection import wait as wait_for_process
-from threading import Event, Thread, current_thread, main_thread
+from threading import Event, Thread
 from types import TracebackType
 from typing import Any
 
@@ -26,6 +23,7 @@ from pymatgen.core import Structure
 from campaigns.crystals import crystal_from_json, crystal_to_json
 from campaigns.records import Failed, FailureCode, StageOutcome
 from campaigns.spec import KindSpec, SearchSpace
+from campaigns.workers import end_with_parent, interrupts_ignored
 from optimizer.cascade import Cascade
 from optimizer.protocols import OracleContext
 
@@ -51,34 +49,14 @@ def _start_worker(specs: tuple[KindSpec, ...], context: OracleContext, space: Se
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides when to stop
-    Thread(target=_end_with_parent, daemon=True).start()
+    Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _cascade = Cascade.build(specs, context, space)
-
-
-def _end_with_parent() -> None:
-    """A pool's worker waits for work for ever, also when the driver was killed: nothing else would end it."""
-    if (parent := multiprocessing.parent_process()) is not None:
-        wait_for_process([parent.sentinel])
-        os._exit(1)
 
 
 def _evaluate(crystal: str, seed: int) -> Stages:
     assert _cascade is not None
     return _cascade.evaluate(crystal_from_json(crystal), seed)
-
-
-@contextmanager
-def _children_ignore_interrupts() -> Iterator[None]:
-    """Processes started here are born ignoring Ctrl-C, which a terminal sends to all of them."""
-    if current_thread() is not main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 class Evaluator:
@@ -147,7 +125,7 @@ class Evaluator:
                 initargs=(self._specs, self._context, self._cascade.space),
             )
         try:
-            with _children_ignore_interrupts():
+            with interrupts_ignored():
                 return self._executor.submit(_evaluate, crystal_to_json(crystal), seed)
         except BrokenProcessPool as error:
             broken: Future[Stages] = Future()

@@ -16,7 +16,7 @@ def worker_pool(workers: int) -> ProcessPoolExecutor:
     """Fresh interpreters: forking a process that runs threads of torch may hang. Ctrl-C ends them without words."""
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start)
-    with _interrupts_ignored():  # by the processes that these calls start, until they run `_start`
+    with interrupts_ignored():  # by the processes that these calls start, until they run `_start`
         for _ in range(workers):
             pool.submit(os.getpid)
     return pool
@@ -24,10 +24,10 @@ def worker_pool(workers: int) -> ProcessPoolExecutor:
 
 def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    Thread(target=_end_with_parent, daemon=True).start()
+    Thread(target=end_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A worker waits for work for ever, also when its parent was killed: nothing else would end it."""
     if (parent := multiprocessing.parent_process()) is not None:
         wait([parent.sentinel])
@@ -35,7 +35,8 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
+def interrupts_ignored() -> Iterator[None]:
+    """Processes started here are born ignoring Ctrl-C, which a terminal sends to all of them."""
     if current_thread() is not main_thread():
         yield
         return
