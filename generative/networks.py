@@ -31,12 +31,9 @@ SYSTEMS = {  # which of (log b/a, log c/a, cos alpha, cos beta, cos gamma) a lat
     "monoclinic": (1, 1, 0, 1, 0),
     "triclinic": (1, 1, 1, 1, 1),
 }
-LOG_RATIOS = (-3.0, 3.0)  # of lengths, and
-LOG_SIZES = (
-    0.0,
-    math.log(1000.0) / 3,
-)  # of the cube root of the volume per atom (1 to 1000 cubic angstrom): no crystal
-# lies beyond, and a cell smaller than the symmetry tolerance keeps moyopy busy for ever
+LOG_RATIOS = (-3.0, 3.0)  # bounds of the logarithms of ratios of lengths
+# and of the cube root of the volume per atom (0.2 to 1000 cubic angstrom): no crystal lies beyond
+LOG_SIZES = (math.log(0.2) / 3, math.log(1000) / 3)
 LATTICE_SCALE = (0.02, 0.05, 0.05, 0.05, 0.05, 0.05)  # errors that count as one unit in the lattice loss
 
 
