@@ -87,8 +87,6 @@ def element_features() -> Tensor:
 
 
 def _relatives(codes: Codes, copies: int, seed: int) -> Codes:
-    if hasattr(os, "nice"):
-        os.nice(10 - os.nice(0))  # the training itself comes first
     kept = [code for code in substituted(codes, copies, seed) if len(code.positions) <= MAX_ORBITS]
     return stack(kept, [-1] * len(kept))
 
