@@ -14,7 +14,6 @@ import argparse
 import csv
 import json
 import sys
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,6 +27,7 @@ from optimizer.loop import run_campaign
 from optimizer.objective import CampaignObjective
 from optimizer.references import ReferenceTable
 from optimizer.screening import screen
+from optimizer.status import hours_spent
 
 ARMS = ("latentore", "frozen", "samples")
 
@@ -73,7 +73,6 @@ def list_is_sound(store: CampaignStore) -> dict[str, int]:
 
 
 def run_one(spec: CampaignSpec, arm: str, folder: Path) -> dict[str, Any]:
-    started = time.monotonic()
     run_folder = run_campaign(spec, folder=Path("."), run_folder=folder / spec.name, quiet=True)
     with CampaignStore.open(run_folder) as store:
         best = curve(store)
@@ -86,7 +85,7 @@ def run_one(spec: CampaignSpec, arm: str, folder: Path) -> dict[str, Any]:
             "failed": sum(spent.stage_failures.values()),
             "oracle_seconds": round(spent.seconds),
         }
-        row |= {"wall_seconds": round(time.monotonic() - started), "curve": json.dumps(best)}
+        row |= {"hours": round(hours_spent(store), 3), "curve": json.dumps(best)}
     return row
 
 

@@ -192,8 +192,8 @@ class CampaignStore:
                 raise self._locked(others[0].owner, f"has {others[0].candidate_id} in hand")
             leases.write_lock(connection, mine)
         self._mine = mine
-        self.artifacts.sweep()
         try:
+            self.artifacts.sweep()
             yield
         finally:
             self._mine = None

@@ -12,6 +12,11 @@ from multiprocessing.connection import wait
 from threading import Thread, current_thread, main_thread
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def worker_pool(workers: int) -> ProcessPoolExecutor:
     """Fresh interpreters: forking a process that runs threads of torch may hang. Ctrl-C ends them without words."""
     context = multiprocessing.get_context("spawn")

@@ -68,7 +68,9 @@ def _csv(path: Path, cif_column: str) -> Iterator[Row]:
     table = pd.read_csv(path, low_memory=False)
     if cif_column not in table.columns:
         columns = ", ".join(map(str, table.columns))
-        raise UserError(f"{path}: no column `{cif_column}` among {columns}.", "Add one, or name another: --cif-column.")
+        raise UserError(
+            f"{path}: no column `{cif_column}` among {columns}.", "Add one, or name the column that holds the CIFs."
+        )
     named = next((name for name in NAME_COLUMNS if name in table.columns), None)
     for i, row in enumerate(table.to_dict("records")):
         cif = row.pop(cif_column)

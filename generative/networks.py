@@ -5,6 +5,7 @@ Shapes: B crystals, K orbits (padded), D latent dimensions, W model width. Paddi
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from dataclasses import dataclass
@@ -35,6 +36,11 @@ LOG_RATIOS = (-3.0, 3.0)  # bounds of the logarithms of ratios of lengths
 # and of the cube root of the volume per atom (0.2 to 1000 cubic angstrom): no crystal lies beyond
 LOG_SIZES = (math.log(0.2) / 3, math.log(1000) / 3)
 LATTICE_SCALE = (0.02, 0.05, 0.05, 0.05, 0.05, 0.05)  # errors that count as one unit in the lattice loss
+
+
+def version_of_weights(data: bytes) -> str:
+    """Name of stored weights, by their content."""
+    return "wyckoff_vae-" + hashlib.sha256(data).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

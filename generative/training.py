@@ -6,7 +6,6 @@ which the next run goes on.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import time
@@ -26,7 +25,7 @@ from campaigns.errors import UserError
 from campaigns.workers import worker_pool
 from generative.augmentation import substituted
 from generative.datasets import MAX_ORBITS, Codes, stack
-from generative.networks import Batch, VaeNetwork, to_batch
+from generative.networks import Batch, VaeNetwork, to_batch, version_of_weights
 from generative.progress import console, tracked
 
 CHECKPOINT = "checkpoint.pt"
@@ -121,7 +120,7 @@ def version_of(folder: Path) -> str:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise UserError(f"--start: {str(folder)!r} holds no model.safetensors.", "Name the folder of a generator.")
-    return "wyckoff_vae-" + hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+    return version_of_weights(weights.read_bytes())
 
 
 def load_start(network: VaeNetwork, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from campaigns.errors import SpecError, UnknownChoiceError
 from campaigns.kinds import build_kind
 from campaigns.spec import CampaignSpec, SearchSpace
+from campaigns.workers import cores
 from generative.grammar import Grammar
 from generative.protocols import Generator
 from optimizer.cascade import Cascade
@@ -42,7 +42,7 @@ class Parts:
 
     @property
     def workers(self) -> int:
-        return self.spec.workers or max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+        return self.spec.workers or cores()
 
     def evaluator(self) -> Evaluator:
         return Evaluator(self.cascade, self.spec.oracles, self.oracle_context, self.workers)

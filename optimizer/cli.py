@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from campaigns.errors import CampaignInterrupted, LatentoreError, UnknownChoiceError, UserError
+from campaigns.workers import cores
 
 if TYPE_CHECKING:
     from campaigns.spec import CampaignSpec
@@ -262,11 +262,6 @@ def doctor(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
         print_checks(checks)
     if any(each.verdict == "fault" for each in checks):
         raise typer.Exit(UserError.exit_code)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def example_names() -> list[str]:

@@ -117,9 +117,12 @@ class _Campaign:
         else:
             q = min(self.parts.spec.batch_size, self._calls_left())
             propose_phase(self.parts, self.store, round, q, lambda text: self.live.phase(round, text))
-        return self._evaluate(round) and self._refine(round)
+        if not self._evaluate(round):
+            return False
+        self._refine(round)
+        return True
 
-    def _refine(self, round: int) -> bool:
+    def _refine(self, round: int) -> None:
         """Retrain the generator where the schedule asks for it and calls are left that could gain by it."""
         if (
             self._calls_left() > 0
@@ -127,7 +130,6 @@ class _Campaign:
             and refinement_due(self.store, self.parts.objective, round)
         ):
             self.parts = refine_phase(self.parts, self.store, round, lambda text: self.live.phase(round, text))
-        return True
 
     def _proposed(self, round: int) -> bool:
         return self.store.phase_done(round, "start" if round == 0 else "propose")

@@ -7,7 +7,6 @@ prior is N(0, I). Decoding is greedy, hence a function of z and the search space
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ from generative.datasets import MAX_ORBITS, Codes, stack
 from generative.decoding import decode_codes
 from generative.evaluation import shortest_distance
 from generative.grammar import Grammar, unrestricted
-from generative.networks import VaeNetwork, to_batch
+from generative.networks import VaeNetwork, to_batch, version_of_weights
 from generative.protocols import Alignment, DecodeFailure, EncodeFailure
 from generative.refinement import BATCH, REPLAYED, retrained
 from generative.representations.wyckoff import Params as WyckoffParams
@@ -95,7 +94,7 @@ class WyckoffVae:
         return cls(
             network,
             WyckoffRepresentation(WyckoffParams(symprec_ang=config["symprec_ang"])),
-            _version(data),
+            version_of_weights(data),
             tuple(config["properties"]),
             int(config["latent"]),
             device,
@@ -211,7 +210,7 @@ class WyckoffVae:
         return self._with(network)
 
     def _with(self, network: VaeNetwork) -> WyckoffVae:
-        return replace(self, network=network, version=_version(save(network_state(network))))
+        return replace(self, network=network, version=version_of_weights(save(network_state(network))))
 
     def _whiten(self, raw: Tensor) -> Tensor:
         scale, mean = self.network.white_scale.cpu(), self.network.white_mean.cpu()
@@ -239,7 +238,3 @@ def _apart(code: WyckoffCode) -> bool:
 def _with_shared_sites(state: dict[str, Tensor]) -> dict[str, Tensor]:
     shared = {k.replace("encoder.", "decoder.", 1): v for k, v in state.items() if k.startswith("encoder.sites.")}
     return state | shared
-
-
-def _version(data: bytes) -> str:
-    return "wyckoff_vae-" + hashlib.sha256(data).hexdigest()[:12]

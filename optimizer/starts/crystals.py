@@ -1,4 +1,4 @@
-"""Begin with crystals from a file: a CIF, a folder of CIFs, a CSV with a `cif` column, or pymatgen JSON."""
+"""Begin with crystals from a file: CIF, a CSV with a `cif` column, an ASE database, extended XYZ or pymatgen JSON."""
 
 from __future__ import annotations
 
