@@ -15,6 +15,7 @@ from campaigns.records import Candidate
 from campaigns.spec import CampaignSpec
 from campaigns.store import LEDGER, CampaignStore
 from generative.progress import reported_to
+from generative.threads import one_thread
 from optimizer.build import Parts, build
 from optimizer.executors import Evaluator
 from optimizer.heartbeat import heartbeat
@@ -47,7 +48,7 @@ def run_campaign(
             store.adopt(spec)
             parts = current_generator(parts, store)
             live = Live(parts.objective, spec.budget.oracle_calls, store.spent().calls, quiet=quiet)
-            with _stop_on_signal() as stop, parts.evaluator() as evaluator, live, reported_to(live.step):
+            with _stop_on_signal() as stop, parts.evaluator() as evaluator, live, reported_to(live.step), one_thread():
                 _Campaign(parts, store, evaluator, live, stop).run()
     except KeyboardInterrupt:
         raise CampaignInterrupted(f"stopped at once; what was in hand is lost, {GO_ON}") from None

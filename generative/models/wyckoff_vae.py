@@ -36,6 +36,7 @@ from generative.protocols import Alignment, DecodeFailure, EncodeFailure
 from generative.refinement import BATCH, REPLAYED, retrained
 from generative.representations.wyckoff import Params as WyckoffParams
 from generative.representations.wyckoff import WyckoffRepresentation, crystal_of
+from generative.threads import one_thread
 
 HELD_OUT = "held_out.npz"
 CLOSEST_ANG = 0.5  # two atoms nearer than this are no crystal to learn from
@@ -165,6 +166,7 @@ class WyckoffVae:
                 answers[i] = Alignment(self._whiten(raw[None])[0], found, steps)
         return answers
 
+    @one_thread()
     def refine(self, xs: Sequence[Structure], weights: Sequence[float], *, seed: int) -> WyckoffVae:
         """Retrained on `xs` and as many samples of this generator; see `generative.refinement`."""
         _, kept = self._featurized(xs)

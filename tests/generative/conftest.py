@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -8,16 +7,9 @@ import pytest
 import torch
 from prototypes import PROTOTYPES
 from pymatgen.core import Lattice, Structure
+from shared_fixtures import on_one_thread
 
 from generative.networks import VaeNetwork
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -43,3 +35,6 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "table.csv"
     rows.to_csv(path, index=False)
     return path
+
+
+__all__ = ["on_one_thread"]

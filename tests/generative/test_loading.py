@@ -107,7 +107,7 @@ def test_a_column_may_have_another_name(tmp_path):
     path = write_csv(tmp_path)
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()).replace(b"cif,", b"structure,")))
     assert len(load_crystals(path, "structure")) == 3
-    with pytest.raises(UserError, match=r"no column `cif` among structure, material_id, gap.*--cif-column"):
+    with pytest.raises(UserError, match=r"no column `cif` among structure, material_id, gap.*name the column"):
         load_crystals(path)
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from shared_fixtures import optimize
 from tiny_campaigns import PROBE
-
-from optimizer import cli
 
 
 @pytest.fixture
@@ -27,16 +25,4 @@ def write(tmp_path) -> Callable[[dict[str, Any]], Path]:
     return to_file
 
 
-@pytest.fixture
-def optimize(monkeypatch, capsys, tmp_path):
-    """Run the console entry in the test's folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["optimize", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(stopped.value.code or 0), out, err
-
-    return call
+__all__ = ["optimize", "write"]

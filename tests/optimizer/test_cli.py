@@ -27,21 +27,6 @@ ROLES = ("generator", "start", "oracles", "surrogate", "acquisition")
 OPTIMIZE = Path(sys.executable).with_name("optimize")
 
 
-@pytest.fixture
-def optimize(monkeypatch, capsys, tmp_path):
-    """Run the console entry in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["optimize", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(stopped.value.code or 0), out, err
-
-    return call
-
-
 def expected(path: Path) -> list[str]:
     """What its message must hold stands in the file's own comments; the empty file has no room for them."""
     marks = [

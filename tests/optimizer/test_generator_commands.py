@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 
 from generative import latent_quality, sample_quality
-from optimizer import cli
-
-
-@pytest.fixture
-def optimize(monkeypatch, capsys, tmp_path):
-    """Run the console entry in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["optimize", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(stopped.value.code or 0), out, err
-
-    return call
 
 
 @pytest.fixture

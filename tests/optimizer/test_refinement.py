@@ -117,11 +117,12 @@ def store(parts, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def lenient(monkeypatch):
-    monkeypatch.setattr(refinement, "losses", lambda figures: [])
+def calm_surrogate(monkeypatch):
+    """Three steps hardly move a generator, but a score over six rows may fall by less than they mean: leave it out."""
+    monkeypatch.setattr(refinement, "leave_one_out_score", lambda parts, known: None)
 
 
-def test_an_accepted_generator_is_kept_with_its_weights_and_every_latent(parts, store, lenient):
+def test_an_accepted_generator_is_kept_with_its_weights_and_every_latent(parts, store, calm_surrogate):
     said = []
     refined = refine_phase(parts, store, 2, said.append)
     first, second = store.generators()
@@ -141,7 +142,7 @@ def test_an_accepted_generator_is_kept_with_its_weights_and_every_latent(parts, 
     assert z == [each.tolist() for each in refined.generator.encode([SALT])]
 
 
-def test_the_same_refinement_gives_the_same_weights_and_begins_at_the_first_generator(parts, store, lenient):
+def test_the_same_refinement_gives_the_same_weights_and_begins_at_the_first_generator(parts, store, calm_surrogate):
     once = refine_phase(parts, store, 2, silent)
     other_round = refine_phase(once, store, 4, silent)
     assert other_round.generator.version != once.generator.version
