@@ -37,33 +37,38 @@ def element_volumes(codes: Codes) -> NDArray[np.float64]:
 
 
 @cache
-def similar_elements(allowed: tuple[int, ...]) -> dict[int, tuple[int, ...]]:
-    """Atomic number -> those within three places in Mendeleev order or next to it in its column."""
-    from pymatgen.core import Element
+def exchange_chances(allowed: tuple[int, ...]) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Atomic number -> the elements that take its place in known compounds, and a weight that says how often.
 
-    rank = mendeleev_rank()
-    elements = {z: Element(SYMBOLS[z - 1]) for z in allowed}
-    return {
-        z: tuple(
-            w
-            for w in allowed
-            if w != z
-            and (
-                abs(int(rank[w]) - int(rank[z])) <= 3
-                or (elements[w].group == elements[z].group and abs(elements[w].row - elements[z].row) <= 1)
-            )
-        )
-        for z in allowed
-    }
+    Weights are the pair probabilities of G. Hautier et al. (Inorg. Chem. 50, 656, 2011) through pymatgen, summed over
+    ions of equal charge. Elements without a pair among `allowed`: those within three places in Mendeleev order, alike.
+    """
+    from pymatgen.analysis.structure_prediction.substitution_probability import SubstitutionProbability
+
+    table, rank = SubstitutionProbability(), mendeleev_rank()
+    weights = np.zeros((len(SYMBOLS) + 1, len(SYMBOLS) + 1))
+    for ion in table.species:
+        for other in table.species:
+            if ion.oxi_state == other.oxi_state and ion.element != other.element:
+                weights[ion.Z, other.Z] += table.prob(ion, other)
+    chances = {}
+    for z in allowed:
+        others = np.array([w for w in allowed if w != z], dtype=np.int64)
+        weight = weights[z, others]
+        if not weight.any():
+            weight = (np.abs(rank[others] - rank[z]) <= 3).astype(float)
+        kept = weight > 0
+        chances[z] = others[kept], weight[kept]
+    return chances
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """How far a relative strays from its crystal. Probabilities are per crystal unless said otherwise."""
 
-    exchange: float = 0.5  # per element: another element takes its place
-    distant: float = 0.25  # that element is any of the data set, not a similar one
-    rearrange: float = 0.15  # one orbit moves to another position, comes or goes, or the elements change places
+    exchange: float = 0.4  # per element: another element takes its place
+    distant: float = 0.02  # that element is any of the data set, not one that is found in its place
+    rearrange: float = 0.1  # one orbit moves to another position, comes or goes, or the elements change places
     coordinates: float = 0.02  # largest standard deviation of a shift of the free coordinates, drawn up to it
     lengths: float = 0.02  # the same for the logarithms of the lengths
     angles_deg: float = 1.0  # the same for free angles
@@ -104,13 +109,15 @@ def _exchanged(
     """Each element exchanged with the stated probability, at least one; no two become the same."""
     present = np.unique(elements).tolist()
     chosen = [z for z in present if rng.random() < how.exchange] or [present[rng.integers(len(present))]]
-    neighbours, exchange = similar_elements(allowed), {z: z for z in present}
+    likely, exchange = exchange_chances(allowed), {z: z for z in present}
     for z in chosen:
-        choices = allowed if rng.random() < how.distant else neighbours.get(z, ())
-        taken = set(exchange.values())
-        free = [w for w in choices if w not in taken]
-        if free:
-            exchange[z] = int(free[rng.integers(len(free))])
+        choices, chances = likely[z]
+        if rng.random() < how.distant:
+            choices = np.array(allowed)
+            chances = np.ones(len(choices))
+        chances = chances * ~np.isin(choices, list(exchange.values()))
+        if chances.any():
+            exchange[z] = int(rng.choice(choices, p=chances / chances.sum()))
     return np.array([exchange[z] for z in elements.tolist()])
 
 

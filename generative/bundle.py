@@ -64,7 +64,12 @@ def write_bundle(
         "data": provenance.data,
         "data_sha256": provenance.data_sha256,
         "split": found.split,
-        "crystals": {"train": n_train, "held_out": n_held, "at_most_atoms": settings.max_atoms},
+        "crystals": {
+            "train": n_train,
+            "held_out": n_held,
+            "watched": 0 if found.watched is None else len(found.watched),
+            "at_most_atoms": settings.max_atoms,
+        },
         "refused": {"rows": len(found.refused), "reasons": counted_reasons(found.refused)},
         "warnings": list(provenance.warnings),
         "epochs": settings.epochs,
@@ -81,10 +86,10 @@ def write_bundle(
 
 
 def trained_with(folder: Path) -> TrainingSettings:
-    """The settings stored beside the weights; those a later version added have their defaults."""
+    """The settings stored beside the weights; what a later version added is as it was before."""
     stored = json.loads((folder / "settings.json").read_text("utf-8"))
     known = {field.name for field in fields(TrainingSettings)}
-    return TrainingSettings(**{name: value for name, value in stored.items() if name in known})
+    return TrainingSettings(**{"watched": 0.0} | {name: value for name, value in stored.items() if name in known})
 
 
 def sample_of(codes: Codes, n: int, seed: int) -> Codes:

@@ -1,6 +1,11 @@
-"""Latents to codes: greedy decoding under the grammar, in batches."""
+"""Latents to codes under the grammar, in batches: greedy, or sampled at a temperature.
+
+Sampling adds Gumbel noise of scale T to the logits before the largest is taken, which draws from softmax(logits / T).
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,25 +26,46 @@ DEAD_END = DecodeFailure(FailureCode.DECODE_DEAD_END, "the search space left no 
 
 @torch.no_grad()
 def decode_codes(
-    network: VaeNetwork, z: Tensor, grammar: Grammar, chunk: int = 512
+    network: VaeNetwork, z: Tensor, grammar: Grammar, *, temperature: float = 0.0, seed: int = 0, chunk: int = 512
 ) -> list[WyckoffCode | DecodeFailure]:
-    """The most probable code of each raw (not whitened) latent `z [n, d]`, float32, on the network's device."""
+    """The code of each raw (not whitened) latent `z [n, d]`, float32, on the network's device: the most probable one
+    orbit by orbit, or above temperature 0 one drawn by `seed`."""
     network.eval()
     found: list[WyckoffCode | DecodeFailure] = []
     groups = torch.as_tensor(grammar.group_mask(), device=z.device)
     if not groups.any() or not len(z):
         return [DEAD_END] * len(z)
+    choice = _Choice(temperature, torch.Generator().manual_seed(seed))
     for part in z.split(chunk):
-        logits = network.decoder.space_group(part).masked_fill(~groups, -torch.inf)
-        found += _Decoding(network, part, logits.argmax(-1), grammar).run()
+        logits = choice.perturbed(network.decoder.space_group(part)).masked_fill(~groups, -torch.inf)
+        found += _Decoding(network, part, logits.argmax(-1), grammar, choice).run()
     return found
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """How one of several is chosen by its logits."""
+
+    temperature: float
+    noise: torch.Generator
+
+    def perturbed(self, logits: Tensor) -> Tensor:
+        if not self.temperature:
+            return logits
+        drawn = torch.empty(logits.shape).exponential_(generator=self.noise).log_()
+        return logits - self.temperature * drawn.to(logits.device)
+
+    def among(self, logits: Tensor, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        allowed = torch.as_tensor(mask, device=logits.device)
+        return self.perturbed(logits).masked_fill(~allowed, -torch.inf).argmax(-1).cpu().numpy()
 
 
 class _Decoding:
     """One batch while it is decoded; rows leave when they stop or reach a dead end."""
 
-    def __init__(self, network: VaeNetwork, z: Tensor, numbers: Tensor, grammar: Grammar) -> None:
+    def __init__(self, network: VaeNetwork, z: Tensor, numbers: Tensor, grammar: Grammar, choice: _Choice) -> None:
         n, width = len(z), MAX_ORBITS
+        self.choice = choice
         self.network, self.decoder, self.sites = network, network.decoder, network.decoder.sites
         self.z, self.numbers, self.grammar = z, numbers, grammar
         self.condition = self.decoder.from_z(z) + self.decoder.group(numbers)
@@ -81,7 +107,7 @@ class _Decoding:
         masks = np.array([self.grammar.position_mask(self.partials[i]) for i in rows])
         index = self._index(rows)
         logits = self.decoder.position_logits(hidden, self.numbers[index], self.every_position[index])[:, 0]
-        choice = _masked_argmax(logits, masks)
+        choice = self.choice.among(logits, masks)
         self.stopped[rows[choice == STOP]] = True
         going = np.flatnonzero((choice != STOP) & masks.any(axis=1))
         if not len(going) or step == MAX_ORBITS:
@@ -94,14 +120,16 @@ class _Decoding:
         masks = np.array(
             [self.grammar.element_mask(self.partials[i], j) for i, j in zip(rows, choice.tolist(), strict=True)]
         )
-        elements = _masked_argmax(self.decoder.element_logits(hidden, embedded, self.present[index])[:, 0], masks)
+        elements = self.choice.among(self.decoder.element_logits(hidden, embedded, self.present[index])[:, 0], masks)
         element = self._index(elements)[:, None]
         of_element = self.every_element[element]
         free = self.sites.free[numbers[:, None], position]
         moving = free.any(-1)[:, 0]
         coords = torch.zeros_like(free)
         if moving.any():
-            logits = self.decoder.coord_logits(hidden[moving], embedded[moving], of_element[moving])
+            logits = self.choice.perturbed(
+                self.decoder.coord_logits(hidden[moving], embedded[moving], of_element[moving])
+            )
             coords[moving] = coordinate_mode(logits) * free[moving]
             self.scores[index[moving], step] = torch.log_softmax(logits[:, 0], dim=-1)
         self.positions[index, step], self.elements[index, step] = position[:, 0], element[:, 0]
@@ -134,7 +162,3 @@ class _Decoding:
                 self.partials[i].number, arrays[0][row, :k], arrays[1][row, :k], places[row, :k], lattices[row]
             )
         return found
-
-
-def _masked_argmax(logits: Tensor, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    return logits.masked_fill(~torch.as_tensor(mask, device=logits.device), -torch.inf).argmax(-1).cpu().numpy()

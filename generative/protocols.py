@@ -60,8 +60,13 @@ class Generator(Protocol):
         """Latent mean of each crystal, `[d]`, same length and order."""
         ...
 
-    def decode(self, z: Tensor, *, within: SearchSpace | None, seed: int) -> list[Structure | DecodeFailure]:
-        """`z [n, d]` -> n crystals; every decision the search space forbids is masked."""
+    def decode(
+        self, z: Tensor, *, within: SearchSpace | None, seed: int, temperature: float = 0.0
+    ) -> list[Structure | DecodeFailure]:
+        """`z [n, d]` -> n crystals; every decision the search space forbids is masked.
+
+        At temperature 0 a function of z and the space alone; above it, decisions are drawn by `seed`.
+        """
         ...
 
     def log_prior(self, z: Tensor) -> Tensor:

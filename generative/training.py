@@ -1,7 +1,8 @@
 """Fit a Wyckoff VAE to codes.
 
 Each epoch sees every training crystal once and some substituted relatives of each, and ends with a checkpoint from
-which the next run goes on.
+which the next run goes on. The weights that end a run are those of the epoch that reconstructed the watched crystals
+best; they are neither trained on nor among those that a generator is judged by.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class TrainingSettings:
     property_weight: float = 0.5
     max_atoms: int = 20
     held_out: float = 0.1
+    watched: float = 0.03  # share of the rest that decides when to stop
+    patience: int = 12  # epochs without a better reconstruction of the watched crystals
     symprec_ang: float = 0.1
     seed: int = 0
     start: str = ""  # version of the weights that training started from; empty for random ones
@@ -132,6 +135,15 @@ def load_start(network: VaeNetwork, folder: Path) -> None:
     console.print(f"started from {version_of(folder)}: {len(fitting)} of {len(state)} tensors taken over")
 
 
+@dataclass(frozen=True)
+class Best:
+    """The epoch that reconstructed the watched crystals best so far, and its weights."""
+
+    epoch: int
+    loss: float  # nats per crystal
+    state: dict[str, Tensor]
+
+
 class Trainer:
     """Holds what changes while training: network, optimiser, epoch."""
 
@@ -142,8 +154,10 @@ class Trainer:
         labels: NDArray[np.float64],
         out: Path,
         start: Path | None = None,
+        watched: Codes | None = None,
     ) -> None:
         self.settings, self.codes, self.labels, self.out = settings, codes, labels, out
+        self.watched = watched
         torch.manual_seed(settings.seed)
         self.network = VaeNetwork(
             latent=settings.latent,
@@ -165,31 +179,44 @@ class Trainer:
         )
         self.epoch = 0
         self.seconds = 0.0
+        self.best = Best(0, math.inf, {})
         self.checkpoint = out / CHECKPOINT
         if self.checkpoint.exists():
             state = torch.load(self.checkpoint, weights_only=True)
             self.network.load_state_dict(state["network"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.epoch, self.seconds = state["epoch"], state["seconds"]
+            self.best = Best(*state["best"])
 
     def run(self) -> VaeNetwork:
-        """Train to the last epoch; fresh relatives are made by a second process meanwhile.
+        """Train to the last epoch, or until the watched crystals gain no more; returns the best epoch's weights.
 
-        Ctrl-C ends it at once; the checkpoint is that of the last whole epoch.
+        Fresh relatives are made by a second process meanwhile. Ctrl-C ends it at once; the checkpoint is that of the
+        last whole epoch.
         """
-        if self.epoch >= self.settings.epochs:
-            return self.network
+        if not self._finished():
+            self._train()
+        if self.best.state:
+            self.network.load_state_dict(self.best.state)
+        return self.network
+
+    def _finished(self) -> bool:
+        since = self.epoch - self.best.epoch
+        return self.epoch >= self.settings.epochs or (self.watched is not None and since >= self.settings.patience)
+
+    def _train(self) -> None:
         with worker_pool(1) as pool:
             made = self.epoch // RELATIVES_SERVE
             relatives = self._make_relatives(pool, made)
-            while self.epoch < self.settings.epochs:
+            while not self._finished():
                 extra = relatives.result()
                 if self.epoch + 1 < self.settings.epochs:
                     following = (self.epoch + 1) // RELATIVES_SERVE
                     if following != made:
                         made, relatives = following, self._make_relatives(pool, following)
                 self._one_epoch(merge(self.codes, extra))
-        return self.network
+        if self.epoch < self.settings.epochs:
+            console.print(f"stopped early: epoch {self.best.epoch} reconstructed the watched crystals best")
 
     def _make_relatives(self, pool: ProcessPoolExecutor, number: int) -> Future[Codes]:
         return pool.submit(_relatives, self.codes, self.settings.relatives, self.settings.seed + number)
@@ -220,12 +247,14 @@ class Trainer:
             for name, term in terms.items():
                 totals[name] = totals.get(name, 0.0) + float(term.detach()) / len(parts)
         self.epoch += 1
+        self._watch(totals)
         self.seconds += time.perf_counter() - start
         state = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "epoch": self.epoch,
             "seconds": self.seconds,
+            "best": (self.best.epoch, self.best.loss, self.best.state),
         }
         temporary = self.checkpoint.with_suffix(".tmp")
         torch.save(state, temporary)
@@ -234,6 +263,19 @@ class Trainer:
         figures = "  ".join(f"{name} {value:.3f}" for name, value in totals.items())
         said = f"epoch {self.epoch}/{settings.epochs}  {figures}  {self.seconds:.0f} s, {left:.0f} s left"
         console.print(said, soft_wrap=True)
+
+    def _watch(self, totals: dict[str, float]) -> None:
+        """Note the reconstruction of the watched crystals from their means, and the weights where it is the best."""
+        if self.watched is None:
+            return
+        self.network.eval()
+        with torch.no_grad():
+            batch = to_batch(self.watched, torch.device("cpu"))
+            parts = self.network.reconstruction(self.network.encoder(batch)[0], batch)
+        totals["watched"] = loss = float(torch.stack(list(parts.values())).sum(0).mean())
+        if loss < self.best.loss:
+            state = {name: each.clone() for name, each in self.network.state_dict().items()}
+            self.best = Best(self.epoch, loss, state)
 
 
 @torch.no_grad()

@@ -83,7 +83,7 @@ def train_generator(
             if settings.start:
                 warnings.append(f"began with {settings.start}, which may have been trained on crystals held out here")
             _report(found, warnings, settings, out)
-            trainer = Trainer(settings, found.train, found.train_labels, out, start)
+            trainer = Trainer(settings, found.train, found.train_labels, out, start, found.watched)
             stopped = f"{out}: stopped; the same command goes on from the last whole epoch."
             network = trainer.run()
             whiten(network, found.train)
@@ -114,7 +114,17 @@ def changed_settings(changes: Mapping[str, Any], pairs: Sequence[str] = ()) -> T
 
 
 def _refuse_impossible(settings: TrainingSettings) -> None:
-    at_least = {"latent": 1, "width": 2, "heads": 1, "layers": 1, "epochs": 1, "batch": 1, "max_atoms": 1, "seed": 0}
+    at_least = {
+        "latent": 1,
+        "width": 2,
+        "heads": 1,
+        "layers": 1,
+        "epochs": 1,
+        "batch": 1,
+        "max_atoms": 1,
+        "patience": 1,
+        "seed": 0,
+    }
     for name, lowest in at_least.items():
         if getattr(settings, name) < lowest:
             raise UserError(f"{name}: {getattr(settings, name)} is below {lowest}.")
@@ -122,6 +132,8 @@ def _refuse_impossible(settings: TrainingSettings) -> None:
         raise UserError(f"heads: {settings.heads} does not divide the width, {settings.width}.")
     if not 0 < settings.held_out < 1:
         raise UserError(f"held_out: {settings.held_out} is no share between 0 and 1.")
+    if not 0 <= settings.watched < 1:
+        raise UserError(f"watched: {settings.watched} is no share from 0 to below 1.")
     if not 0 < settings.symprec_ang <= 0.5:
         raise UserError(f"symprec_ang: {settings.symprec_ang} is not above 0 and at most 0.5 angstrom.")
 

@@ -36,8 +36,8 @@ class Labels:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Codes to train on and codes held out, the labels of each `[n, p]`, every row that is in neither, and how the set
-    was split, in words."""
+    """Codes to train on and codes held out, the labels of each `[n, p]`, every row that is in neither, how the set was
+    split, in words, and the codes that decide when to stop (None where there are too few to spare any)."""
 
     train: Codes
     held: Codes
@@ -46,6 +46,7 @@ class TrainingSet:
     property_names: tuple[str, ...]
     refused: pd.DataFrame
     split: str
+    watched: Codes | None
 
 
 def read_labels(crystals: CrystalSet, given: Sequence[str] = ()) -> Labels:
@@ -79,8 +80,15 @@ def divide(
         why = f"{len(codes)} usable crystals, {int(out.sum())} of them held out, {len(refused)} refused"
         raise UserError(f"{crystals.source}: {why}.", f"Give at least {FEWEST} usable ones, better {SMALL} and more.")
     train, kept = codes.take(~out), codes.take(out)
+    watched = None
+    if len(train) >= SMALL and settings.watched:
+        formulas = pd.Series(encoded.formulas).iloc[train.row]
+        aside, _, _ = set_aside(formulas, settings.watched, settings.seed + 1)
+        if aside.any():
+            train, watched = train.take(~aside), train.take(aside)
+            split += f"; {len(watched)} of the rest, chosen likewise, decide when to stop"
     values = labels.values
-    return TrainingSet(train, kept, values[train.row], values[kept.row], labels.names, refused, split)
+    return TrainingSet(train, kept, values[train.row], values[kept.row], labels.names, refused, split, watched)
 
 
 def refused_rows(crystals: CrystalSet, encoded: Encoded, most_atoms: int) -> pd.DataFrame:
@@ -98,23 +106,25 @@ def refused_rows(crystals: CrystalSet, encoded: Encoded, most_atoms: int) -> pd.
 
 
 def held_out_rows(encoded: Encoded, settings: TrainingSettings) -> tuple[NDArray[np.bool_], str]:
-    """True for the held-out rows `[N]`, and the rule in words.
-
-    Reduced formulas are held out, none on both sides; crystals where there are fewer than 20 formulas (carbon, say).
-    """
+    """True for the held-out rows `[N]`, and the rule in words."""
     formulas = pd.Series(encoded.formulas)
     known = formulas[formulas != ""]
-    share, seed = f"{settings.held_out:.0%}", settings.seed
-    if (n := known.nunique()) >= FEWEST_FORMULAS:
-        held = split_by_formula(known, settings.held_out, seed)
-        rule = f"{share} of reduced formulas held out, none on both sides, seed {seed}"
-    else:
-        size = round(settings.held_out * len(known))
-        held = np.isin(np.arange(len(known)), np.random.default_rng(seed).choice(len(known), size, replace=False))
-        rule = f"{share} of crystals held out at random, because they have only {n} reduced formula(s), seed {seed}"
+    held, what, how = set_aside(known, settings.held_out, settings.seed)
     rows = np.zeros(len(formulas), dtype=bool)
     rows[known.index] = held
-    return rows, rule
+    return rows, f"{settings.held_out:.0%} of {what} held out{how}, seed {settings.seed}"
+
+
+def set_aside(formulas: pd.Series, share: float, seed: int) -> tuple[NDArray[np.bool_], str, str]:
+    """True for those set aside `[n]`; in words, of what they are a share, and how they were chosen.
+
+    Reduced formulas are, none on both sides; crystals where there are fewer than 20 formulas (carbon, say).
+    """
+    if (n := formulas.nunique()) >= FEWEST_FORMULAS:
+        return split_by_formula(formulas, share, seed), "reduced formulas", ", none on both sides"
+    chosen = np.random.default_rng(seed).choice(len(formulas), size=round(share * len(formulas)), replace=False)
+    why = f" at random, because they have only {n} reduced formula(s)"
+    return np.isin(np.arange(len(formulas)), chosen), "crystals", why
 
 
 def split_by_formula(formulas: pd.Series, fraction: float, seed: int) -> NDArray[np.bool_]:

@@ -1,7 +1,7 @@
 """The bundled generator: a variational autoencoder over canonical Wyckoff sequences.
 
 Latents at the interface are whitened: over the training crystals they have zero mean and unit covariance, so the
-prior is N(0, I). Decoding is greedy, hence a function of z and the search space alone.
+prior is N(0, I). Decoding at temperature 0 is greedy, hence a function of z and the search space alone.
 """
 
 from __future__ import annotations
@@ -134,16 +134,21 @@ class WyckoffVae:
         parts = [self._means(codes.take(np.arange(i, min(i + size, len(codes))))) for i in range(0, len(codes), size)]
         return self._whiten(torch.cat(parts))
 
-    def decode(self, z: Tensor, *, within: SearchSpace | None = None, seed: int = 0) -> list[Structure | DecodeFailure]:
-        """`z [n, d]` -> n crystals (primitive cells). Greedy, so `seed` has no effect."""
-        codes = self.codes(z, within=within)
+    def decode(
+        self, z: Tensor, *, within: SearchSpace | None = None, seed: int = 0, temperature: float = 0.0
+    ) -> list[Structure | DecodeFailure]:
+        """`z [n, d]` -> n crystals (primitive cells); greedy at temperature 0, where `seed` has no effect."""
+        codes = self.codes(z, within=within, seed=seed, temperature=temperature)
         crystals = iter(self.representation.reconstruct([c for c in codes if isinstance(c, WyckoffCode)]))
         return [next(crystals) if isinstance(code, WyckoffCode) else code for code in codes]
 
-    def codes(self, z: Tensor, *, within: SearchSpace | None = None) -> list[WyckoffCode | DecodeFailure]:
+    def codes(
+        self, z: Tensor, *, within: SearchSpace | None = None, seed: int = 0, temperature: float = 0.0
+    ) -> list[WyckoffCode | DecodeFailure]:
         """`z [n, d]` -> n codes, what `decode` builds its crystals from."""
         grammar = unrestricted() if within is None else Grammar(within)
-        return decode_codes(self.network, self._raw(z).float().to(self.device), grammar)
+        raw = self._raw(z).float().to(self.device)
+        return decode_codes(self.network, raw, grammar, temperature=temperature, seed=seed)
 
     def log_prior(self, z: Tensor) -> Tensor:
         """Standard normal log density, `[n]` nats."""

@@ -151,6 +151,20 @@ def test_decoding_does_not_depend_on_the_neighbours(kind, device):
     assert together[4].composition == alone[0].composition
 
 
+def test_above_zero_temperature_decisions_are_drawn_by_the_seed(kind, device):
+    generator, space = (
+        _shared(kind, device),
+        SearchSpace.model_validate({"elements": {"include": ["Li", "Na", "O", "S", "Ti"]}}),
+    )
+    z = _latents(generator, 24)
+    one, again, other = (generator.decode(z, within=space, seed=seed, temperature=1.0) for seed in (1, 1, 2))
+    assert one == again
+    assert one != other
+    assert one != generator.decode(z, within=space, seed=1)
+    drawn = [x for x in one if isinstance(x, Structure)]
+    assert {element.symbol for x in drawn for element in x.composition.elements} <= {"Li", "Na", "O", "S", "Ti"}
+
+
 def test_what_decodes_is_a_plain_crystal(kind, device):
     crystals = _crystals(_shared(kind, device), 24)
     assert len(crystals) >= 20

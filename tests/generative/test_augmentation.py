@@ -5,7 +5,7 @@ import pytest
 from prototypes import PROTOTYPES
 
 from campaigns.elements import SYMBOLS
-from generative.augmentation import Augmentation, element_volumes, similar_elements, substitute, substituted
+from generative.augmentation import Augmentation, element_volumes, exchange_chances, substitute, substituted
 from generative.datasets import MAX_ORBITS, Codes, stack
 from generative.networks import SYSTEMS
 from generative.representations.wyckoff import WyckoffRepresentation, crystal_of
@@ -46,14 +46,21 @@ def test_volume_follows_the_sizes_of_the_atoms(codes):
         assert after.volume / before.volume == pytest.approx(growth, rel=1e-6)
 
 
-def test_elements_are_exchanged_for_similar_ones():
-    near = similar_elements(ALLOWED)
-    symbols = {SYMBOLS[z - 1] for z in near[11]}
-    assert {"Li", "K"} <= symbols
-    assert not {"Na", "O", "Fe", "Cl"} & symbols
+def test_elements_are_exchanged_for_those_found_in_their_place():
+    elements, weights = exchange_chances(ALLOWED)[11]
+    assert 11 not in elements
+    order = [SYMBOLS[z - 1] for z in elements[np.argsort(-weights)]]
+    assert set(order[:3]) == {"Li", "K", "Rb"}
+    assert not {"O", "Cl"} & set(order[:10])
 
 
-def test_nothing_is_exchanged_where_no_similar_element_is_allowed(codes):
+def test_an_element_without_known_exchanges_takes_its_neighbours():
+    elements, weights = exchange_chances(ALLOWED)[2]
+    assert len(elements) > 0
+    assert len(set(weights)) == 1
+
+
+def test_nothing_is_exchanged_where_no_other_element_is_allowed(codes):
     names = list(PROTOTYPES)
     code = codes.code(names.index("rock salt"))
     assert substitute(code, np.random.default_rng(0), VOLUMES, (11, 17), ELEMENTS_ONLY) is None

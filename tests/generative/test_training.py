@@ -173,3 +173,23 @@ def test_settings_decide_the_shapes(data, tmp_path):
     train, labels = data.train, data.train_labels
     wide = Trainer(replace(SETTINGS, width=32), train, labels, tmp_path).network
     assert wide.decoder.order.embedding_dim == 32
+
+
+def test_training_stops_when_the_watched_crystals_gain_no_more(data, tmp_path, capsys):
+    still = replace(SETTINGS, learning_rate=0.0, epochs=20, patience=2)
+    trainer = Trainer(still, data.train, data.train_labels, tmp_path, watched=data.held)
+    trainer.run()
+    assert (trainer.best.epoch, trainer.epoch) == (1, 3)
+    assert "epoch 1 reconstructed the watched crystals best" in capsys.readouterr().err
+
+
+def test_the_best_epochs_weights_end_a_run(data, tmp_path):
+    trainer = Trainer(replace(SETTINGS, epochs=3), data.train, data.train_labels, tmp_path, watched=data.held)
+    trainer.run()
+    best = trainer.best
+    again = Trainer(replace(SETTINGS, epochs=3), data.train, data.train_labels, tmp_path, watched=data.held)
+    network = again.run().eval()
+    batch = to_batch(data.held, torch.device("cpu"))
+    with torch.no_grad():
+        parts = network.reconstruction(network.encoder(batch)[0], batch)
+    assert float(torch.stack(list(parts.values())).sum(0).mean()) == pytest.approx(best.loss)

@@ -21,7 +21,7 @@ from generative.training import CHECKPOINT, TrainingSettings
 from generative.training_run import changed_settings, train_generator
 
 OPTIMIZE = Path(sys.executable).with_name("optimize")
-SETTINGS = TrainingSettings(latent=6, width=16, heads=2, layers=1, epochs=12, batch=8, max_atoms=30, held_out=0.2)
+SETTINGS = TrainingSettings(latent=6, width=16, heads=2, layers=1, epochs=9, batch=2, max_atoms=30, held_out=0.2)
 
 
 def options(settings: TrainingSettings) -> list[str]:
@@ -36,7 +36,7 @@ def test_ctrl_c_and_the_same_command_again_end_like_one_run(table, tmp_path):
     started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert started.stderr is not None
     said = ""
-    while "epoch 2/12" not in said:
+    while "epoch 2/9" not in said:
         said = started.stderr.readline()
         assert said, "the run ended before its second epoch"
     started.send_signal(signal.SIGINT)
@@ -46,7 +46,7 @@ def test_ctrl_c_and_the_same_command_again_end_like_one_run(table, tmp_path):
     assert err.splitlines()[-1] == last
     assert "Traceback" not in err
     assert not (tmp_path / "a" / "card.json").exists()
-    assert 2 <= torch.load(tmp_path / "a" / CHECKPOINT, weights_only=True)["epoch"] < 12
+    assert 2 <= torch.load(tmp_path / "a" / CHECKPOINT, weights_only=True)["epoch"] < 9
     cards = [json.loads(train_generator(table, tmp_path / name, SETTINGS).read_text()) for name in ("a", "b")]
     assert cards[0]["version"] == cards[1]["version"]
 

@@ -18,7 +18,7 @@ class Coin:
 
     latent_dim = 3
 
-    def decode(self, z, *, within, seed):
+    def decode(self, z, *, within, seed, temperature):
         return [CRYSTAL if x[0] > 0 else DecodeFailure(FailureCode.DECODE_DEAD_END, "") for x in z]
 
 
@@ -31,3 +31,8 @@ def test_samples_carry_the_latent_they_were_decoded_from():
     assert (z[:, 0] > 0).all()
     assert z[:, 1:].mean().abs() < 0.1
     assert len(z.unique(dim=0)) == len(z)
+
+
+def test_what_was_drawn_carries_no_latent():
+    found = list(build(Params(n=5, temperature=0.5), None).crystals(Coin(), SearchSpace(), seed=0))
+    assert {each.z for each in found if not isinstance(each, DecodeFailure)} == {None}

@@ -10,8 +10,8 @@ __all__ = ["Params", "build"]
 class Free(Wrapped):
     kind = "broken_mask"
 
-    def decode(self, z, *, within, seed):
-        return self.inner.decode(z, within=None, seed=seed)
+    def decode(self, z, *, within, seed, temperature=0.0):
+        return self.inner.decode(z, within=None, seed=seed, temperature=temperature)
 
 
 def build(params, context=None):
