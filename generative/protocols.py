@@ -69,6 +69,11 @@ class Generator(Protocol):
         """
         ...
 
+    def relatives(self, z: Tensor, *, within: SearchSpace | None, seed: int) -> Tensor:
+        """`z [n, d]` -> for each row the latent of a crystal that differs from its decode by elements known to replace
+        each other, or by a small change of prototype; the row itself where none can be made. `[n, d]`."""
+        ...
+
     def log_prior(self, z: Tensor) -> Tensor:
         """`z [n, d]` -> log density in nats, `[n]`."""
         ...

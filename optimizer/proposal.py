@@ -16,6 +16,7 @@ from optimizer.admission import Admitted, admit
 from optimizer.build import Parts
 from optimizer.evidence import Evidence, evidence, fit_inputs, surrogate_inputs
 from optimizer.phases import Report, phase_seed
+from optimizer.portfolio import arm_shares
 from optimizer.protocols import ProposalContext
 from optimizer.trust_region import latent_pool, trust_region
 from surrogates.protocols import FittedSurrogate
@@ -29,13 +30,16 @@ def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report
     known = evidence(parts, store)
     region = trust_region(known.history(), parts.objective, parts.generator.latent_dim)
     report(f"decoding {parts.spec.pool_size} latents (trust region {region.length:.2f})")
-    pool, arms = latent_pool(region, parts.spec.pool_size, parts.generator.latent_dim, seed)
+    shares = arm_shares([c.arm for c in known.candidates], known.values, parts.objective)
+    pool, arms = latent_pool(region, parts.spec.pool_size, parts.generator.latent_dim, seed, mix=shares)
+    pool = _with_relatives(parts, pool, arms, seed)
     decoded = parts.generator.decode(pool, within=parts.spec.space, seed=seed)
     admitted, failures = admit(decoded, parts.spec.space, parts.references, _marks(store, known))
     figures: dict[str, Any] = {
         "pool": {
             "drawn": len(pool),
             "admitted": len(admitted),
+            "shares": shares,
             "arms": dict(Counter(arms[a.index] for a in admitted)),
         },
         "trust_region": {
@@ -61,6 +65,16 @@ def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report
         latents={parts.generator.version: known.new},
     )
     return len(candidates)
+
+
+def _with_relatives(parts: Parts, pool: Tensor, arms: Sequence[str], seed: int) -> Tensor:
+    """The pool, with relatives of the centres in the rows that substitution has."""
+    rows = [i for i, arm in enumerate(arms) if arm == "substitution"]
+    if not rows:
+        return pool
+    changed = pool.clone()
+    changed[rows] = parts.generator.relatives(pool[rows], within=parts.spec.space, seed=seed)
+    return changed
 
 
 def _marks(store: CampaignStore, known: Evidence) -> set[str]:

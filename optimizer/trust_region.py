@@ -15,7 +15,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -30,7 +29,7 @@ MOVED_DIMENSIONS = 20  # expected number of coordinates a perturbation moves, as
 STEP_SCALES = (0.25, 0.5, 1.0)  # times the length
 CROSSOVER_JITTER = 0.1
 
-DEFAULT_MIX: Mapping[str, float] = MappingProxyType({"trust_region": 0.6, "crossover": 0.2, "prior": 0.2})
+ARMS = ("trust_region", "crossover", "substitution", "prior")
 
 
 @dataclass(frozen=True)
@@ -108,24 +107,25 @@ def _progress_by_round(history: Sequence[Observation], objective: CampaignObject
 
 
 def latent_pool(
-    region: TrustRegion, n: int, d: int, seed: int, *, mix: Mapping[str, float] = DEFAULT_MIX
+    region: TrustRegion, n: int, d: int, seed: int, *, mix: Mapping[str, float]
 ) -> tuple[Tensor, tuple[str, ...]]:
     """n latents to decode, float64 `[n, d]`, and for each row the arm that made it. Deterministic from
     `seed`.
 
     Arms: "trust_region" moves a random subset of a centre's coordinates at one of several scales, "crossover"
-    mixes two centres (on the sphere between them, or coordinate by coordinate), "prior" draws from N(0, I).
-    `mix` gives their shares. Without centres everything comes from the prior; with one, crossover has no
-    second parent and its share goes to "trust_region". Rows are shuffled, so a prefix holds the arms in about
-    their shares.
+    mixes two centres (on the sphere between them, or coordinate by coordinate), "substitution" holds centres
+    as they are, for the generator to find relatives of, "prior" draws from N(0, I). `mix` gives their shares.
+    Without centres everything comes from the prior; with one, crossover has no second parent and its share
+    goes to "trust_region". Rows are shuffled, so a prefix holds the arms in about their shares.
     """
-    if unknown := set(mix) - set(DEFAULT_MIX):
-        raise ValueError(f"unknown arms {sorted(unknown)}; choose among {sorted(DEFAULT_MIX)}")
+    if unknown := set(mix) - set(ARMS):
+        raise ValueError(f"unknown arms {sorted(unknown)}; choose among {sorted(ARMS)}")
     counts = _counts(n, mix, len(region.centers))
     generator = torch.Generator().manual_seed(seed)
     parts = [
         _perturbed(region, counts["trust_region"], d, generator),
         _crossed(region.centers, counts["crossover"], d, generator),
+        region.centers[_pick(len(region.centers), counts["substitution"], generator)],
         torch.randn(counts["prior"], d, generator=generator, dtype=torch.float64),
     ]
     arms = [arm for arm, count in counts.items() for _ in range(count)]
@@ -134,10 +134,10 @@ def latent_pool(
 
 
 def _counts(n: int, mix: Mapping[str, float], centers: int) -> dict[str, int]:
-    """Rows per arm, in the order of DEFAULT_MIX; they sum to n."""
-    shares = {arm: mix.get(arm, 0.0) for arm in DEFAULT_MIX}
+    """Rows per arm, in the order of ARMS; they sum to n."""
+    shares = {arm: mix.get(arm, 0.0) for arm in ARMS}
     if centers == 0:
-        shares = {"trust_region": 0.0, "crossover": 0.0, "prior": 1.0}
+        shares = dict.fromkeys(ARMS, 0.0) | {"prior": 1.0}
     elif centers == 1:
         shares["trust_region"] += shares["crossover"]
         shares["crossover"] = 0.0

@@ -26,6 +26,7 @@ from torch import Tensor
 from campaigns.records import FailureCode
 from campaigns.spec import SearchSpace, Strict
 from generative.alignment import descend
+from generative.augmentation import Augmentation, substitute
 from generative.canonical import WyckoffCode
 from generative.datasets import MAX_ORBITS, Codes, stack
 from generative.decoding import decode_codes
@@ -39,6 +40,7 @@ from generative.representations.wyckoff import WyckoffRepresentation, crystal_of
 from generative.threads import one_thread
 
 HELD_OUT = "held_out.npz"
+RELATIVE = Augmentation(distant=0.0, rearrange=0.2, coordinates=0.0, lengths=0.0, angles_deg=0.0)
 CLOSEST_ANG = 0.5  # two atoms nearer than this are no crystal to learn from
 
 
@@ -149,6 +151,20 @@ class WyckoffVae:
         grammar = unrestricted() if within is None else Grammar(within)
         raw = self._raw(z).float().to(self.device)
         return decode_codes(self.network, raw, grammar, temperature=temperature, seed=seed)
+
+    def relatives(self, z: Tensor, *, within: SearchSpace | None = None, seed: int = 0) -> Tensor:
+        """`z [n, d]` -> the encoder's means of relatives of what they decode to; see `generative.augmentation`."""
+        rng, grammar = np.random.default_rng(seed), unrestricted() if within is None else Grammar(within)
+        allowed = tuple(np.flatnonzero(grammar.allowed).tolist())
+        volumes = np.exp(3 * self.network.decoder.element_volume.weight[:, 0].double().cpu().numpy())
+        found, kept = z.clone(), {}
+        for i, code in enumerate(self.codes(z, within=within)):
+            if isinstance(code, WyckoffCode) and (changed := substitute(code, rng, volumes, allowed, RELATIVE)):
+                kept[i] = changed
+        kept = {i: code for i, code in kept.items() if len(code.positions) <= MAX_ORBITS}
+        if kept:
+            found[list(kept)] = self._whiten(self._means(stack(list(kept.values()))))
+        return found
 
     def log_prior(self, z: Tensor) -> Tensor:
         """Standard normal log density, `[n]` nats."""

@@ -151,6 +151,26 @@ def test_decoding_does_not_depend_on_the_neighbours(kind, device):
     assert together[4].composition == alone[0].composition
 
 
+def test_relatives_are_other_crystals_of_the_space_and_follow_from_the_seed(kind, device):
+    generator = _shared(kind, device)
+    space = SearchSpace.model_validate(
+        {"elements": {"include": ["Li", "Na", "K", "O", "S", "Se"]}, "n_elements": [1, 3]}
+    )
+    z = _latents(generator, 24)
+    one, again, other = (generator.relatives(z, within=space, seed=seed) for seed in (1, 1, 2))
+    assert one.shape == z.shape
+    assert one.dtype == torch.float64
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    pairs = zip(generator.decode(z, within=space, seed=0), generator.decode(one, within=space, seed=0), strict=True)
+    crystals = [(a, b) for a, b in pairs if isinstance(a, Structure) and isinstance(b, Structure)]
+    assert len(crystals) >= 20
+    changed = [b for a, b in crystals if a.composition != b.composition]
+    assert len(changed) > len(crystals) / 2
+    assert all({e.symbol for e in b.composition.elements} <= space.elements.allowed for b in changed)
+    assert generator.relatives(z[:0], within=space, seed=0).shape == (0, z.shape[1])
+
+
 def test_above_zero_temperature_decisions_are_drawn_by_the_seed(kind, device):
     generator, space = (
         _shared(kind, device),

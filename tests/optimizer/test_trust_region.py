@@ -103,21 +103,24 @@ def test_latents_of_another_dimension_are_refused():
         trust_region([_seen(0, 100)], OBJECTIVE, 3)
 
 
+MIX = {"trust_region": 0.5, "crossover": 0.2, "substitution": 0.1, "prior": 0.2}
+
+
 def _region(k: int, d: int, length: float = 0.8) -> TrustRegion:
     centers = torch.randn(k, d, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
     return TrustRegion(centers, length)
 
 
 def test_pool_has_the_asked_shape_and_shares():
-    z, arms = latent_pool(_region(5, 32), 1000, 32, 3)
+    z, arms = latent_pool(_region(5, 32), 1000, 32, 3, mix=MIX)
     assert z.shape == (1000, 32)
     assert z.dtype == torch.float64
-    assert Counter(arms) == {"trust_region": 600, "crossover": 200, "prior": 200}
-    assert {"trust_region", "crossover", "prior"} == set(arms[:40])  # a prefix is mixed too
+    assert Counter(arms) == {"trust_region": 500, "crossover": 200, "substitution": 100, "prior": 200}
+    assert set(MIX) == set(arms[:40])  # a prefix is mixed too
 
 
 def test_pool_follows_from_its_seed():
-    first, again, other = (latent_pool(_region(5, 8), 50, 8, seed) for seed in (3, 3, 4))
+    first, again, other = (latent_pool(_region(5, 8), 50, 8, seed, mix=MIX) for seed in (3, 3, 4))
     assert torch.equal(first[0], again[0])
     assert first[1] == again[1]
     assert not torch.equal(first[0], other[0])
@@ -125,8 +128,8 @@ def test_pool_follows_from_its_seed():
 
 def test_every_arm_keeps_the_norm_of_the_prior():
     d = 64
-    z, arms = latent_pool(_region(8, d), 3000, d, 0)
-    for arm in ("trust_region", "crossover", "prior"):
+    z, arms = latent_pool(_region(8, d), 3000, d, 0, mix=MIX)
+    for arm in MIX:
         norms = z[[a == arm for a in arms]].norm(dim=1)
         assert 0.85 * d**0.5 < float(norms.mean()) < 1.15 * d**0.5
         assert float(norms.max()) < 1.6 * d**0.5
@@ -146,10 +149,18 @@ def test_perturbations_move_some_coordinates_of_a_centre_and_shrink_with_the_len
     assert steps[1] < steps[0] / 4
 
 
+def test_what_is_to_be_substituted_are_centres_the_best_most_often():
+    region = _region(4, 16)
+    z, _ = latent_pool(region, 400, 16, 0, mix={"substitution": 1.0})
+    times = [int((z == center).all(dim=1).sum()) for center in region.centers]
+    assert sum(times) == 400
+    assert times == sorted(times, reverse=True)
+
+
 def test_few_centres_shift_the_shares():
-    assert set(latent_pool(_region(0, 4), 20, 4, 0)[1]) == {"prior"}
-    assert set(latent_pool(_region(1, 4), 20, 4, 0)[1]) == {"trust_region", "prior"}
-    assert latent_pool(_region(2, 4), 0, 4, 0)[0].shape == (0, 4)
+    assert set(latent_pool(_region(0, 4), 20, 4, 0, mix=MIX)[1]) == {"prior"}
+    assert set(latent_pool(_region(1, 4), 20, 4, 0, mix=MIX)[1]) == {"trust_region", "substitution", "prior"}
+    assert latent_pool(_region(2, 4), 0, 4, 0, mix=MIX)[0].shape == (0, 4)
 
 
 def test_unknown_or_empty_mixes_are_refused():
