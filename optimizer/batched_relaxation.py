@@ -1,8 +1,8 @@
 """Many crystals relaxed together with CHGNet: one pass of the network for all of them, on whatever device it is on.
 
-Every crystal goes the way it goes in `relaxation.relax`: the same variables (ASE's Frechet cell filter), the same first
-guess of the Hessian, the same longest step, limits and failures. A crystal that is done or fails leaves, and the next one
-takes its place; nothing that one crystal does reaches the others.
+Every crystal goes the way it goes in `relaxation.relax`: the same variables (ASE's Frechet cell filter), the same
+first guess of the Hessian, the same longest step, limits and failures. A crystal that is done or fails leaves, and the
+next one takes its place; nothing that one crystal does reaches the others.
 
 The step is -B g with B the inverse Hessian of BFGS (Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 6.17),
 instead of ASE's eigenvectors of the Hessian, which for a batch a GPU computes slowly. The two differ only where the
@@ -12,7 +12,6 @@ energy curves down along a step: there ASE turns the sign of the eigenvalue, and
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -47,8 +46,10 @@ Outcome = Relaxed | Failed
 
 @dataclass(frozen=True)
 class _Batch:
-    """b crystals on their way, padded to n atoms. x is `[b, 3n + 9]`: positions in the undeformed cell, then the logarithm
-    of the deformation, as in ASE's FrechetCellFilter. float64 throughout.
+    """b crystals on their way, padded to n atoms.
+
+    x is positions in the undeformed cell, then the logarithm of the deformation, as in ASE's FrechetCellFilter. Lengths
+    in angstrom, energies in eV, times in seconds; float64 where nothing else is said.
     """
 
     index: Tensor  # int64 [b], place in the sequence that was given
@@ -102,8 +103,8 @@ def relax_together(
 ) -> Iterator[tuple[int, Outcome]]:
     """Relax cell and positions of at most `together` crystals at a time; `(index, outcome)` as each ends.
 
-    Failures are values with the codes of `relaxation.relax`; nothing is raised. The seconds of an outcome are its share of
-    the time its batches took, so they add up to the time that passed; `max_seconds` counts from when it came in.
+    Failures are values with the codes of `relaxation.relax`; nothing is raised. The seconds of an outcome are its share
+    of the time its batches took, so they add up to the time that passed; `max_seconds` counts from when it came in.
     """
     waiting = iter(enumerate(crystals))
     most_atoms = max((len(crystal) for crystal in crystals), default=0)
@@ -200,8 +201,8 @@ def _stepped(
     late = now - batch.entered > limits.max_seconds
     over = ~finite | converged | late | (batch.steps >= limits.max_steps)
     batch = replace(batch, seconds=batch.seconds + (now - started) / len(batch))
-    table = torch.stack([predicted.energies, fmax, smax, finite, converged, late, batch.steps, batch.seconds], dim=1)
-    table = table.cpu().numpy()
+    found = [predicted.energies, fmax, smax, finite, converged, late, batch.steps, batch.seconds]
+    table = torch.stack(found, dim=1).cpu()
     for row in over.nonzero()[:, 0].tolist():
         energy, force, stress, is_finite, is_converged, is_late, steps, seconds = table[row].tolist()
         outcome: Outcome
@@ -223,9 +224,7 @@ def _stepped(
     return ended, _moved(batch.where(~over), gradient[~over])
 
 
-def _physical(
-    batch: _Batch, model: BatchedCHGNet
-) -> tuple[list[tuple[int, Outcome]], _Batch, CrystalBatch, Bonds]:
+def _physical(batch: _Batch, model: BatchedCHGNet) -> tuple[list[tuple[int, Outcome]], _Batch, CrystalBatch, Bonds]:
     """Who is no longer a crystal, by the rule of `relaxation.unphysical`, and the others with their bonds.
 
     Volumes come first: the bonds of a cell without volume would have no end.

@@ -29,7 +29,9 @@ class CrystalBatch:
     cells: Tensor  # float64 [b, 3, 3], rows are lattice vectors in angstrom
 
     @classmethod
-    def of(cls, crystals: Sequence[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]], device: torch.device) -> CrystalBatch:
+    def of(
+        cls, crystals: Sequence[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]], device: torch.device
+    ) -> CrystalBatch:
         """From `(numbers [n], fractional [n, 3], cell [3, 3])` of each crystal."""
         numbers, fractional, cells = zip(*crystals, strict=True)
         sizes = torch.tensor([len(each) for each in numbers])
@@ -115,6 +117,8 @@ class BatchedCHGNet:
         self.angle_cutoff = float(model.graph_converter.bond_graph_cutoff)
         self.heaviest = int(model.atom_embedding.embedding.num_embeddings)
         self.weights = model.atom_embedding.embedding.weight
+        composition: Any = model.composition_model
+        self.elements = composition.fc.weight.detach()[0].double()  # eV per atom of each element
 
     @property
     def device(self) -> torch.device:
@@ -154,8 +158,8 @@ class BatchedCHGNet:
     def _graph(self, batch: CrystalBatch, bonds: Bonds, positions: Tensor, cells: Tensor) -> BatchedGraph:
         """The graph in chgnet's form: each bond in both directions, and every angle at every atom both ways round.
 
-        Lengths and angles are computed in float64. In float32 the slope of the arc cosine at straight angles makes errors
-        of 1e-4 eV/angstrom in chgnet's own forces; what is left here is 2e-6.
+        Lengths and angles are computed in float64. In float32 the slope of the arc cosine at straight angles makes
+        errors of 1e-4 eV/angstrom in chgnet's own forces; what is left here is 2e-6.
         """
         count = len(bonds.first)
         centers = torch.cat([bonds.first, bonds.second])
@@ -197,9 +201,8 @@ class BatchedCHGNet:
 
     def _element_energies(self, batch: CrystalBatch) -> Tensor:
         """chgnet's linear part: the mean over the atoms of an energy per element, eV/atom `[b]`."""
-        weights = self.model.composition_model.fc.weight.detach()[0].double()
-        total = torch.zeros(len(batch.cells), dtype=torch.float64, device=weights.device)
-        return total.index_add(0, batch.owners, weights[batch.numbers - 1]) / batch.sizes
+        total = torch.zeros(len(batch.cells), dtype=torch.float64, device=self.device)
+        return total.index_add(0, batch.owners, self.elements[batch.numbers - 1]) / batch.sizes
 
 
 def _expanded(counts: Tensor) -> tuple[Tensor, Tensor]:

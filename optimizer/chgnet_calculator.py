@@ -44,8 +44,8 @@ def batch_energies(model: CHGNet, crystals: Sequence[Structure]) -> list[float |
 class LeanCHGNetCalculator(Calculator):
     """CHGNet without magnetic moments, and without forces and stress where they are not asked for.
 
-    Energy, forces and stress come from one pass forward and one back, 1.8 times as fast as chgnet's own calculator, which
-    goes back once for the forces and once for the stress. An energy alone costs a third of the three.
+    Energy, forces and stress come from one pass forward and one back, 1.8 times as fast as chgnet's own calculator,
+    which goes back once for the forces and once for the stress. An energy alone costs a third of the three.
     """
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012, as ASE declares it

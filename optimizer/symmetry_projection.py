@@ -1,7 +1,7 @@
 """The symmetry-keeping part of a relaxation, as one matrix: what ASE's FixSymmetry does to forces, stress and steps.
 
-In the undeformed cell the operations of the space group are rotations that do not change along a relaxation, so averaging
-over the group is a constant orthogonal projection of positions, and of the logarithm of the deformation.
+In the undeformed cell the operations of the space group are rotations that do not change along a relaxation, so
+averaging over the group is a constant orthogonal projection of positions, and of the logarithm of the deformation.
 """
 
 from __future__ import annotations
