@@ -48,7 +48,8 @@ class Parts:
 
     def evaluator(self, run_folder: Path) -> Evaluator:
         """With the answers that lie in the spec's cache, or the run folder's own."""
-        cache = open_cache(self.folder / self.spec.cache if self.spec.cache else run_folder / "cache")
+        shared = self.spec.cache is not None
+        cache = open_cache(self.folder / str(self.spec.cache) if shared else run_folder / "cache", shared=shared)
         return Evaluator(self.cascade, self.spec.oracles, self.oracle_context, self.workers, cache)
 
     @property

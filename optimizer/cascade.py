@@ -100,7 +100,7 @@ class Cascade:
         return cls(tuple(stages), space)
 
     def remembering(self, specs: Sequence[KindSpec], folder: Path | None) -> Cascade:
-        """The same with what its repeatable oracles said before, kept in `folder`. `specs` are what it was built from."""
+        """The same, not asking repeatable oracles what lies in `folder`. `specs` are what it was built from."""
         if folder is None:
             return self
         pairs = zip(self.stages, specs, strict=True)

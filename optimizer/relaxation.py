@@ -67,7 +67,7 @@ class Relaxed:
     fmax_ev_per_ang: float
     max_stress_gpa: float
     volume_ratio: float
-    seconds: float
+    seconds: float = 0.0
 
 
 def relax(crystal: Structure, calculator: Calculator, limits: RelaxationLimits) -> Relaxed | Failed:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pymatgen.core import Structure
 
@@ -47,16 +47,21 @@ def remembered(oracle: Oracle, spec: KindSpec, folder: Path) -> Oracle:
         return oracle
     question = json.dumps([FORMAT, spec.kind, spec.params, oracle.version], sort_keys=True)
     together = int(getattr(oracle, "together", 1))
-    return Remembered(oracle.version, oracle.properties, oracle.nominal_seconds, together, oracle, question, folder)
+    found = Remembered(oracle.version, oracle.properties, oracle.nominal_seconds, together, oracle, question, folder)
+    return cast(Oracle, found)  # frozen, as every oracle is
 
 
-def open_cache(folder: Path) -> Path:
-    """Make the folder and remove what killed processes left half written. Raises UserError where it cannot be used."""
+def open_cache(folder: Path, *, shared: bool) -> Path:
+    """Make the folder and remove what killed processes left half written; in a `shared` one others may be writing.
+
+    Raises UserError where it cannot be used.
+    """
+    age = ABANDONED_AFTER_S if shared else 0.0
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for left_over in folder.glob(".*.partial"):
             with suppress(FileNotFoundError):
-                if time.time() - left_over.stat().st_mtime > ABANDONED_AFTER_S:
+                if time.time() - left_over.stat().st_mtime >= age:
                     left_over.unlink()
     except OSError as error:
         raise UserError(f"cache: {folder} cannot be used ({error.strerror}).", "Choose another folder.") from None
