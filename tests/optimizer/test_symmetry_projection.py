@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import spglib
 from ase.constraints import FixSymmetry
 from ase.stress import full_3x3_to_voigt_6_stress
 from pymatgen.core import Lattice, Structure
@@ -47,3 +48,18 @@ def test_it_projects_as_the_constraint_of_ase_does(name):
     constraint.adjust_stress(reference, voigt)
     np.testing.assert_allclose(projected[:-9].reshape(-1, 3), forces, atol=1e-8)
     np.testing.assert_allclose(full_3x3_to_voigt_6_stress(projected[-9:].reshape(3, 3)), voigt, atol=1e-8)
+
+
+def test_what_is_nearly_symmetric_becomes_so_and_stays_where_it_is():
+    ideal = CRYSTALS["perovskite"]
+    random = np.random.default_rng(1)
+    atoms = to_atoms(ideal)
+    atoms.set_cell(atoms.cell.array * (1 + 5e-4 * random.normal(size=(3, 3))), scale_atoms=True)
+    atoms.positions += 2e-3 * random.normal(size=(len(ideal), 3))
+    reference, before = atoms.copy(), atoms.copy()
+    FixSymmetry(reference, symprec=0.01)
+    projection = symmetry_projection(atoms)
+    assert np.linalg.matrix_rank(projection) == 1  # nothing but the volume is free
+    assert spglib.get_spacegroup((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), 1e-6) == "Pm-3m (221)"
+    np.testing.assert_allclose(atoms.cell.lengths(), reference.cell.lengths(), atol=2e-3)
+    np.testing.assert_allclose(atoms.positions, before.positions, atol=1e-2)
