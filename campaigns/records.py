@@ -38,6 +38,9 @@ class FailureCode(StrEnum):
     UNCONVERGED = "unconverged"
     TIMED_OUT = "timed_out"
     CALCULATOR_ERROR = "calculator_error"
+    # kept out of a stage on purpose
+    STOPPED_BY_RULE = "stopped_by_rule"
+    STAGE_BUDGET_SPENT = "stage_budget_spent"
     # properties
     EOS_NO_MINIMUM = "eos_no_minimum"
     EOS_BAD_FIT = "eos_bad_fit"
@@ -46,6 +49,10 @@ class FailureCode(StrEnum):
     INVALID_VALUE = "invalid_value"
     ORACLE_ERROR = "oracle_error"
     WORKER_DIED = "worker_died"
+
+
+NO_FAILURE = frozenset({FailureCode.STOPPED_BY_RULE, FailureCode.STAGE_BUDGET_SPENT})
+"""Codes of candidates that were kept out of a stage: what was measured before counts as it stands."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +115,15 @@ def last_values(stages: Iterable[StageOutcome]) -> dict[str, float]:
 
 
 def first_failure(stages: Iterable[StageOutcome]) -> Failed | None:
-    """What ended the candidate's way through the cascade, or None where every stage measured it."""
-    return next((stage.outcome for stage in stages if isinstance(stage.outcome, Failed)), None)
+    """What the candidate failed at, or None where every stage that it entered measured it."""
+    failed = (stage.outcome for stage in stages if isinstance(stage.outcome, Failed))
+    return next((outcome for outcome in failed if outcome.code not in NO_FAILURE), None)
+
+
+def kept_out(stages: Iterable[StageOutcome]) -> Failed | None:
+    """The rule or budget that kept the candidate out of a stage, or None."""
+    failed = (stage.outcome for stage in stages if isinstance(stage.outcome, Failed))
+    return next((outcome for outcome in failed if outcome.code in NO_FAILURE), None)
 
 
 def final_crystal(stages: Iterable[StageOutcome], proposed: Structure) -> Structure:

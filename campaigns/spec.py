@@ -48,6 +48,40 @@ class KindSpec(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
+class Rule(Strict):
+    """Who may enter an oracle, by a property measured before: bounds, or a share of what earlier rounds measured."""
+
+    min: float | None = Field(None, allow_inf_nan=False, description="Not below this.")
+    max: float | None = Field(None, allow_inf_nan=False, description="Not above this.")
+    highest: float | None = Field(None, gt=0, lt=1, description="Among the highest share so far, like 0.25.")
+    lowest: float | None = Field(None, gt=0, lt=1, description="Among the lowest share so far, like 0.25.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys(cls, value: Any) -> Any:
+        if not isinstance(value, dict | Rule) or not value:
+            raise ValueError(f"{value!r} is no rule; write {{max: NUMBER}}, {{min: NUMBER}} or {{highest: 0.25}}")
+        return value
+
+    @model_validator(mode="after")
+    def _possible(self) -> Rule:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} lies above max {self.max}; swap them")
+        if self.highest is not None and self.lowest is not None:
+            raise ValueError(f"asks for highest {self.highest} and lowest {self.lowest} at once; take one of them out")
+        return self
+
+
+class OracleSpec(KindSpec):
+    """An oracle, with the rule and the budget of its own beside the parameters of its kind."""
+
+    only_if: dict[str, Rule] = Field(
+        default_factory=dict,
+        description="Who may enter, by properties measured before, like {energy_above_hull_ev_atom: {max: 0.2}}.",
+    )
+    max_calls: int | None = Field(None, ge=1, description="How many candidates may enter in the whole campaign.")
+
+
 class Range(Strict):
     """`[low, high]`, both included."""
 
@@ -328,8 +362,11 @@ class CampaignSpec(Strict):
     start: tuple[KindSpec, ...] = Field(
         (KindSpec(kind="generator_samples"),), min_length=1, description="Where the first crystals come from."
     )
-    oracles: tuple[KindSpec, ...] = Field(
+    oracles: tuple[OracleSpec, ...] = Field(
         min_length=1, description="What measures a crystal, in order; each stage sees what the last returned."
+    )
+    cache: str | None = Field(
+        None, min_length=1, description="Folder of oracle answers to share; the run folder's own where absent."
     )
     objectives: dict[str, Objective] = Field(
         min_length=1,
@@ -432,6 +469,8 @@ __all__ = [
     "ELEMENT_GROUPS",
     "CampaignSpec",
     "KindSpec",
+    "OracleSpec",
+    "Rule",
     "SearchSpace",
     "Strict",
     "dump_spec",

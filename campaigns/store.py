@@ -36,7 +36,7 @@ from campaigns.spec import CampaignSpec, dump_spec, parse_spec
 from campaigns.tables import candidates, events, generators, latents, meta, outcomes, rounds
 
 LEDGER = "ledger.sqlite"
-MAY_CHANGE = ("budget", "export", "workers", "device")
+MAY_CHANGE = ("budget", "export", "workers", "device", "cache")
 """Keys of a spec that may differ on resume: none of them decides which crystal comes next."""
 
 
@@ -128,7 +128,7 @@ class CampaignStore:
 
     @property
     def spec(self) -> CampaignSpec:
-        """The spec that counts, with the latest budget, export, workers and device."""
+        """The spec that counts, with the latest budget, export, workers, device and cache."""
         return self._spec
 
     @property

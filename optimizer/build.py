@@ -16,9 +16,11 @@ from generative.grammar import Grammar
 from generative.protocols import Generator
 from optimizer.cascade import Cascade
 from optimizer.executors import Evaluator
+from optimizer.gates import check_gates
 from optimizer.objective import CampaignObjective
 from optimizer.protocols import Acquisition, OracleContext, Start, StartContext
 from optimizer.references import ReferenceTable
+from optimizer.result_cache import open_cache
 from surrogates.protocols import Surrogate, SurrogateContext
 
 PACKAGES = ("latentore", "torch", "botorch", "gpytorch", "pymatgen", "ase", "chgnet", "moyopy", "numpy")
@@ -44,8 +46,11 @@ class Parts:
     def workers(self) -> int:
         return self.spec.workers or cores()
 
-    def evaluator(self) -> Evaluator:
-        return Evaluator(self.cascade, self.spec.oracles, self.oracle_context, self.workers)
+    def evaluator(self, run_folder: Path) -> Evaluator:
+        """With the answers that lie in the spec's cache, or the run folder's own."""
+        shared = self.spec.cache is not None
+        cache = open_cache(self.folder / str(self.spec.cache) if shared else run_folder / "cache", shared=shared)
+        return Evaluator(self.cascade, self.spec.oracles, self.oracle_context, self.workers, cache)
 
     @property
     def oracle_context(self) -> OracleContext:
@@ -70,6 +75,7 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
     cascade = Cascade.build(spec.oracles, OracleContext(device=device.type, folder=str(folder)), spec.space)
     _check_properties(spec, cascade)
     _check_order(cascade)
+    check_gates(spec, cascade)
     generator: Generator = build_kind("generator", spec.generator, device, "generator")
     if not Grammar(spec.space).group_mask().any():
         raise _no_space_group(spec.space)

@@ -25,6 +25,7 @@ from pydantic import Field
 from campaigns.spec import Strict
 
 CHGNET = "chgnet"
+UNVERSIONED = "unversioned"
 CHGNET_WEIGHTS = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
 CHGNET_SHA256 = "d14ab7c0f093efe64b60a7bcd540bca10e74fb7f46c86108a079af60524659d1"
 
@@ -48,6 +49,11 @@ class Potential:
     args_json: str
     device: str
     version: str
+
+    @property
+    def repeatable(self) -> bool:
+        """Does the version name the code? Where it does not, an answer of before may be one of other code."""
+        return UNVERSIONED not in self.version
 
     @property
     def calculator(self) -> Calculator:
@@ -111,7 +117,7 @@ def _package_version(package: str) -> str:
     try:
         return version(names.get(package, [package])[0])
     except PackageNotFoundError:
-        return "unversioned"
+        return UNVERSIONED
 
 
 @lru_cache(maxsize=1)

@@ -1,27 +1,35 @@
-"""One candidate through the oracles in order: each stage sees the crystal the one before it returned.
+"""Candidates through the oracles in order: each stage sees the crystal the one before it returned.
 
 A stage that returns another crystal than it was given (a relaxation) may carry it out of the search space: too close,
 another space group, fewer atoms in the primitive cell. Such a candidate can never be listed, so it ends there, with an
-outcome of the stage `space`, before anything dearer is spent on it.
+outcome of the stage `space`, before anything dearer is spent on it. A candidate that the rule or the budget of a stage
+keeps out ends with an outcome of the stage `before <name>`, and has not entered it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
+from pathlib import Path
 
 from pymatgen.core import Structure
 
 from campaigns.kinds import build_kind
-from campaigns.records import Failed, FailureCode, Measured, Property, StageOutcome
+from campaigns.records import Failed, FailureCode, Measured, Property, StageOutcome, last_values
 from campaigns.spec import KindSpec, SearchSpace
 from optimizer.measuring import finite_or_failed
 from optimizer.protocols import Oracle, OracleContext
+from optimizer.result_cache import remembered
 from optimizer.screening import screen
 
 SPACE = "space"
 """The stage that looks whether a crystal an oracle returned still lies in the search space."""
+GIVEN = "given"
+"""The stage of values that a start crystal came with."""
+
+Stages = tuple[StageOutcome, ...]
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,48 @@ class Stage:
 
     name: str
     oracle: Oracle
+
+    @property
+    def together(self) -> int:
+        """How many crystals the oracle is quickest with."""
+        return int(getattr(self.oracle, "together", 1))
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What a property must keep to, ends included. `why` says where the number comes from."""
+
+    name: str
+    low: float = -inf
+    high: float = inf
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Whether one candidate may enter one stage. Made by `optimizer.gates`."""
+
+    thresholds: tuple[Threshold, ...] = ()
+    spent: str = ""  # why the stage's budget keeps it out; empty where it does not
+
+    def refusal(self, values: Mapping[str, float]) -> Failed | None:
+        """STOPPED_BY_RULE or STAGE_BUDGET_SPENT for a candidate with these values; None where it may enter."""
+        for each in self.thresholds:
+            value = values[each.name]
+            side, limit = ("below", each.low) if value < each.low else ("above", each.high)
+            if not each.low <= value <= each.high:
+                message = f"{each.name} {value:.4g} is {side} {limit:.4g}{each.why}"
+                return Failed(FailureCode.STOPPED_BY_RULE, message)
+        return Failed(FailureCode.STAGE_BUDGET_SPENT, self.spent) if self.spent else None
+
+
+@dataclass(frozen=True)
+class CascadeTask:
+    """One crystal for the cascade; `gates` by the name of the stage."""
+
+    crystal: Structure
+    seed: int
+    gates: Mapping[str, Gate] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +99,13 @@ class Cascade:
             stages.append(Stage(spec.kind if not repeats else f"{spec.kind}#{repeats + 1}", oracle))
         return cls(tuple(stages), space)
 
+    def remembering(self, specs: Sequence[KindSpec], folder: Path | None) -> Cascade:
+        """The same, not asking repeatable oracles what lies in `folder`. `specs` are what it was built from."""
+        if folder is None:
+            return self
+        pairs = zip(self.stages, specs, strict=True)
+        return replace(self, stages=tuple(Stage(s.name, remembered(s.oracle, spec, folder)) for s, spec in pairs))
+
     @property
     def properties(self) -> tuple[Property, ...]:
         """Everything the stages measure, in order; a later stage overrides an earlier one of the same name."""
@@ -64,32 +121,70 @@ class Cascade:
         """Rough cost of one candidate on one core."""
         return sum(stage.oracle.nominal_seconds for stage in self.stages)
 
-    def evaluate(self, crystal: Structure, seed: int) -> tuple[StageOutcome, ...]:
+    @property
+    def together(self) -> int:
+        """How many candidates it is quickest with: 1, or what the hungriest of its oracles asks for."""
+        return max(stage.together for stage in self.stages)
+
+    def evaluate(self, crystal: Structure, seed: int, gates: Mapping[str, Gate] | None = None) -> Stages:
         """Outcomes up to and including the first failure. Nothing an oracle does ends the campaign."""
-        found: list[StageOutcome] = []
+        ((_, stages),) = self.evaluate_together([CascadeTask(crystal, seed, gates)])
+        return stages
+
+    def evaluate_together(self, tasks: Sequence[CascadeTask]) -> Iterator[tuple[int, Stages]]:
+        """`(index, outcomes)` of each task as it ends; an oracle that takes many gets all that are on their way."""
+        found: dict[int, Stages] = dict.fromkeys(range(len(tasks)), ())
+        crystals = {index: task.crystal for index, task in enumerate(tasks)}
         for stage in self.stages:
-            outcome = _ask(stage, crystal, seed)
-            found.append(StageOutcome(stage.name, stage.oracle.version, outcome))
-            if isinstance(outcome, Failed):
-                break
-            if outcome.crystal is not crystal and (refused := screen(outcome.crystal, self.space)):
-                found.append(StageOutcome(SPACE, "space-1", Failed(refused.code, refused.message)))
-                break
-            crystal = outcome.crystal
-        return tuple(found)
+            for index in list(crystals):
+                gate = (tasks[index].gates or {}).get(stage.name)
+                if gate and (refused := gate.refusal(last_values(found[index]))):
+                    del crystals[index]
+                    yield index, (*found[index], StageOutcome(f"before {stage.name}", "gate-1", refused))
+            for index, outcome in _asked(stage, crystals, tasks):
+                found[index] = (*found[index], StageOutcome(stage.name, stage.oracle.version, outcome))
+                if isinstance(outcome, Failed):
+                    del crystals[index]
+                    yield index, found[index]
+                elif outcome.crystal is not crystals[index] and (out := screen(outcome.crystal, self.space)):
+                    del crystals[index]
+                    yield index, (*found[index], StageOutcome(SPACE, "space-1", Failed(out.code, out.message)))
+                else:
+                    crystals[index] = outcome.crystal
+        for index in crystals:
+            yield index, found[index]
 
 
-def _ask(stage: Stage, crystal: Structure, seed: int) -> Measured | Failed:
-    """One oracle about one crystal: an exception, no answer, a missing or non-finite value are failures."""
+def _asked(
+    stage: Stage, crystals: Mapping[int, Structure], tasks: Sequence[CascadeTask]
+) -> Iterator[tuple[int, Measured | Failed]]:
+    """One outcome for each crystal, as each finishes: many at once where the oracle wants many."""
+    order = list(crystals)
+    for names in [order] if stage.together > 1 and order else [[index] for index in order]:
+        for place, outcome in _answers(stage, [crystals[index] for index in names], tasks[names[0]].seed):
+            yield names[place], outcome
+
+
+def _answers(stage: Stage, crystals: Sequence[Structure], seed: int) -> Iterator[tuple[int, Measured | Failed]]:
+    """What the oracle says: an exception, no answer, a missing or non-finite value are failures."""
     started = time.monotonic()
+    unanswered = set(range(len(crystals)))
+    problem = f"{stage.name} gave no outcome"
     try:
-        answers = [outcome for _, outcome in stage.oracle.evaluate([crystal], seed=seed)]
-        outcome = answers[0] if answers else Failed(FailureCode.ORACLE_ERROR, f"{stage.name} gave no outcome")
+        for index, outcome in stage.oracle.evaluate(crystals, seed=seed):
+            if index in unanswered:
+                unanswered.remove(index)
+                yield index, _sound(stage, outcome, time.monotonic() - started)
     except Exception as error:  # an oracle may be anybody's code
-        outcome = Failed(FailureCode.ORACLE_ERROR, f"{type(error).__name__}: {error}")
+        problem = f"{type(error).__name__}: {error}"
+    for index in sorted(unanswered):
+        yield index, Failed(FailureCode.ORACLE_ERROR, problem, time.monotonic() - started)
+
+
+def _sound(stage: Stage, outcome: Measured | Failed, seconds: float) -> Measured | Failed:
     if isinstance(outcome, Measured):
         lacking = [p.name for p in stage.oracle.properties if p.name not in outcome.values]
         if lacking:
             outcome = Failed(FailureCode.INVALID_VALUE, f"{stage.name} gave no {', '.join(lacking)}")
     outcome = finite_or_failed(outcome)
-    return outcome if outcome.seconds else replace(outcome, seconds=time.monotonic() - started)
+    return outcome if outcome.seconds else replace(outcome, seconds=seconds)

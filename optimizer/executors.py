@@ -3,7 +3,8 @@
 Two threads make one relaxation of a small cell no faster than one does, so work is spread over processes. A worker
 builds the oracles once. When one dies (out of memory, a crashing calculator) the pool is replaced and what was in
 hand is tried once more, one at a time, so that only the crystal that kills its worker ends as WORKER_DIED. With one
-worker there is no process to lose: a crash ends the campaign, and running it again goes on.
+worker there is no process to lose: a crash ends the campaign, and running it again goes on. Oracles that take many
+crystals at once, as a relaxation on a GPU does, are given them in this process.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
 from typing import Any
@@ -24,10 +26,11 @@ from campaigns.crystals import crystal_from_json, crystal_to_json
 from campaigns.records import Failed, FailureCode, StageOutcome
 from campaigns.spec import KindSpec, SearchSpace
 from campaigns.workers import end_with_parent, interrupts_ignored
-from optimizer.cascade import Cascade
+from optimizer.cascade import Cascade, CascadeTask, Gate, Stages
 from optimizer.protocols import OracleContext
 
-Stages = tuple[StageOutcome, ...]
+BATCHES_IN_HAND = 4  # so that an oracle that takes many can fill the places of those that are done
+NO_GATES: Mapping[str, Mapping[str, Gate]] = {}
 Task = tuple[str, Structure, int]  # candidate id, crystal, seed
 _cascade: Cascade | None = None  # the worker's own, built by its initializer
 
@@ -44,26 +47,35 @@ class InProcess(Executor):
         return future
 
 
-def _start_worker(specs: tuple[KindSpec, ...], context: OracleContext, space: SearchSpace) -> None:
+def _start_worker(specs: tuple[KindSpec, ...], context: OracleContext, space: SearchSpace, cache: Path | None) -> None:
     global _cascade
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides when to stop
     Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    _cascade = Cascade.build(specs, context, space)
+    _cascade = Cascade.build(specs, context, space).remembering(specs, cache)
 
 
-def _evaluate(crystal: str, seed: int) -> Stages:
+def _evaluate(crystal: str, seed: int, gates: Mapping[str, Gate] | None) -> Stages:
     assert _cascade is not None
-    return _cascade.evaluate(crystal_from_json(crystal), seed)
+    return _cascade.evaluate(crystal_from_json(crystal), seed, gates)
 
 
 class Evaluator:
     """Evaluates crystals with at most `workers` in hand. Use as a context manager."""
 
-    def __init__(self, cascade: Cascade, specs: tuple[KindSpec, ...], context: OracleContext, workers: int) -> None:
-        self._cascade, self._specs, self._context, self.workers = cascade, specs, context, workers
+    def __init__(
+        self,
+        cascade: Cascade,
+        specs: tuple[KindSpec, ...],
+        context: OracleContext,
+        workers: int,
+        cache: Path | None = None,
+    ) -> None:
+        """`cache` is a folder of earlier answers, see `optimizer.result_cache`."""
+        self._cascade = cascade.remembering(specs, cache)
+        self._specs, self._context, self.workers, self._cache = specs, context, workers, cache
         self._executor: Executor | None = None
         self._foreign = frozenset(multiprocessing.active_children())
 
@@ -81,12 +93,19 @@ class Evaluator:
             self._executor.shutdown(wait=True, cancel_futures=True)
 
     def evaluate(
-        self, tasks: Sequence[Task], stop: Event, begin: Callable[[str], None] = lambda name: None
+        self,
+        tasks: Sequence[Task],
+        stop: Event,
+        begin: Callable[[str], None] = lambda name: None,
+        gates: Mapping[str, Mapping[str, Gate]] = NO_GATES,
     ) -> Iterator[tuple[str, Stages]]:
         """`(id, crystal, seed)` -> `(id, stages)` as each finishes. After `stop` only what is in hand is finished.
 
-        `begin` is told each id just before it is handed to a worker.
+        `begin` is told each id just before it is handed to a worker. `gates` maps ids to what they must pass.
         """
+        if self._cascade.together > 1:
+            yield from self._many_at_once(tasks, stop, begin, gates)
+            return
         fresh, suspects = deque(tasks), deque[Task]()
         tried: set[str] = set()  # in hand when a worker died
         in_hand: dict[Future[Stages], Task] = {}
@@ -96,7 +115,7 @@ class Evaluator:
             while waiting and len(in_hand) < most and not stop.is_set():
                 task = waiting.popleft()
                 begin(task[0])
-                in_hand[self._submit(task)] = task
+                in_hand[self._submit(task, gates.get(task[0]))] = task
             done, _ = wait(in_hand, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in done:
                 task = in_hand.pop(future)
@@ -112,21 +131,39 @@ class Evaluator:
                 else:
                     yield task[0], stages
 
-    def _submit(self, task: Task) -> Future[Stages]:
+    def _many_at_once(
+        self,
+        tasks: Sequence[Task],
+        stop: Event,
+        begin: Callable[[str], None],
+        gates: Mapping[str, Mapping[str, Gate]],
+    ) -> Iterator[tuple[str, Stages]]:
+        size = BATCHES_IN_HAND * self._cascade.together
+        for start in range(0, len(tasks), size):
+            if stop.is_set():
+                return
+            chunk = tasks[start : start + size]
+            for name, _, _ in chunk:
+                begin(name)
+            given = [CascadeTask(crystal, seed, gates.get(name)) for name, crystal, seed in chunk]
+            for index, stages in self._cascade.evaluate_together(given):
+                yield chunk[index][0], stages
+
+    def _submit(self, task: Task, gates: Mapping[str, Gate] | None) -> Future[Stages]:
         _, crystal, seed = task
         if self.workers == 1:
             self._executor = self._executor or InProcess()
-            return self._executor.submit(self._cascade.evaluate, crystal, seed)
+            return self._executor.submit(self._cascade.evaluate, crystal, seed, gates)
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
                 self.workers,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_start_worker,
-                initargs=(self._specs, self._context, self._cascade.space),
+                initargs=(self._specs, self._context, self._cascade.space, self._cache),
             )
         try:
             with interrupts_ignored():
-                return self._executor.submit(_evaluate, crystal_to_json(crystal), seed)
+                return self._executor.submit(_evaluate, crystal_to_json(crystal), seed, gates)
         except BrokenProcessPool as error:
             broken: Future[Stages] = Future()
             broken.set_exception(error)

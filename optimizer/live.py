@@ -10,7 +10,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from campaigns.records import Candidate, StageOutcome, final_crystal, first_failure, last_values
+from campaigns.records import Candidate, StageOutcome, final_crystal, first_failure, kept_out, last_values
 from optimizer.objective import CampaignObjective, Values
 
 
@@ -91,7 +91,9 @@ class Live:
         if failed:
             return f"failed, {failed.code.value}"
         values = last_values(stages)
-        return ", ".join(f"{name} {values[name]:.4g}" for name in self.objective.properties if name in values)
+        said = [f"{name} {values[name]:.4g}" for name in self.objective.properties if name in values]
+        stopped = kept_out(stages)
+        return ", ".join(said + ([stopped.code.value] if stopped else []))
 
     def best(self) -> str:
         """The best feasible so far, and failures by code."""

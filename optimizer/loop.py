@@ -18,13 +18,14 @@ from generative.progress import reported_to
 from generative.threads import one_thread
 from optimizer.build import Parts, build
 from optimizer.executors import Evaluator
+from optimizer.gates import exhausted_stage, gates_of_round
 from optimizer.heartbeat import heartbeat
 from optimizer.live import Live
 from optimizer.phases import phase_seed
 from optimizer.proposal import propose_phase
 from optimizer.refinement import current_generator, refine_phase, refinement_due
 from optimizer.starting import start_phase
-from optimizer.status import CLOCK, failures_by_stage, failures_in_words, hours_spent
+from optimizer.status import CLOCK, STAGE_SPENT, failures_by_stage, failures_in_words, hours_spent
 
 IDLE_ROUNDS = 3  # rounds in a row without a single call before a campaign gives up
 GO_ON = "everything measured is kept. Run the same command again to go on."
@@ -48,7 +49,13 @@ def run_campaign(
             store.adopt(spec)
             parts = current_generator(parts, store)
             live = Live(parts.objective, spec.budget.oracle_calls, store.spent().calls, quiet=quiet)
-            with _stop_on_signal() as stop, parts.evaluator() as evaluator, live, reported_to(live.step), one_thread():
+            with (
+                _stop_on_signal() as stop,
+                parts.evaluator(run_folder) as evaluator,
+                live,
+                reported_to(live.step),
+                one_thread(),
+            ):
                 _Campaign(parts, store, evaluator, live, stop).run()
     except KeyboardInterrupt:
         raise CampaignInterrupted(f"stopped at once; what was in hand is lost, {GO_ON}") from None
@@ -97,7 +104,7 @@ class _Campaign:
         """Rounds, those proposed before first: a round that was cut off is finished before anything else."""
         round, idle = 0, 0
         try:
-            while idle < IDLE_ROUNDS and (self._proposed(round) or self._calls_left() > 0):
+            while idle < IDLE_ROUNDS and (self._proposed(round) or self._may_go_on()):
                 if self._out_of_time() or not self._round(round):
                     self._say("out_of_time", round, "the hours of the budget are spent")
                     return
@@ -106,6 +113,8 @@ class _Campaign:
                 round += 1
         finally:
             self._tick()
+        if stage := self._exhausted():
+            self._say(STAGE_SPENT, round - 1, f"the calls of {stage} are spent, and the objective needs it")
         if idle == IDLE_ROUNDS:
             message = f"gave up: {IDLE_ROUNDS} rounds in a row brought no call of {self.store.dearest_stage}"
             self._say("starved", round - 1, f"{message}. {failures_in_words(failures_by_stage(self.store))}")
@@ -126,7 +135,7 @@ class _Campaign:
     def _refine(self, round: int) -> None:
         """Retrain the generator where the schedule asks for it and calls are left that could gain by it."""
         if (
-            self._calls_left() > 0
+            self._may_go_on()
             and not self.store.phase_done(round, "refine")
             and refinement_due(self.store, self.parts.objective, round)
         ):
@@ -138,6 +147,12 @@ class _Campaign:
     def _calls_left(self) -> int:
         return self.parts.spec.budget.oracle_calls - self.store.spent().calls
 
+    def _exhausted(self) -> str | None:
+        return exhausted_stage(self.parts.spec, self.parts.cascade, self.store, self.parts.objective.properties)
+
+    def _may_go_on(self) -> bool:
+        return self._calls_left() > 0 and self._exhausted() is None
+
     def _brought_calls(self, round: int) -> bool:
         outcomes, dearest = self.store.outcomes(), self.store.dearest_stage
         return any(s.stage == dearest for c in self.store.candidates(round) for s in outcomes.get(c.id, ()))
@@ -146,13 +161,14 @@ class _Campaign:
         """Evaluate what the round proposed and has no outcome yet; each outcome is committed as it comes."""
         if self.store.phase_done(round, "evaluate"):
             return True
+        gates = gates_of_round(self.parts.spec, self.parts.cascade, self.store, round)
         # more are waiting than calls are left only where the budget was lowered since they were proposed
         while waiting := [c for c in self.store.pending() if c.round == round][: max(0, self._calls_left())]:
             self.live.phase(round, f"evaluating {len(waiting)} candidates")
             candidates = {c.id: c for c in waiting}
             tasks = [(c.id, c.crystal, self._seed(c)) for c in waiting]
             with heartbeat(self.store):
-                for name, stages in self.evaluator.evaluate(tasks, self.stop, begin=self.store.lease):
+                for name, stages in self.evaluator.evaluate(tasks, self.stop, self.store.lease, gates):
                     self.store.record(name, stages, package_versions=self.versions)
                     self.live.outcome(candidates[name], stages, self.store.spent().calls)
                     if self._out_of_time():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pymatgen.core import Composition
 
-from campaigns.spec import SearchSpace
+from campaigns.spec import OracleSpec, SearchSpace
 from campaigns.store import LEDGER, CampaignStore
 from generative.grammar import Grammar
 from optimizer.build import Parts
@@ -19,8 +19,9 @@ def plan(parts: Parts, run_folder: Path) -> list[tuple[str, str]]:
     calls, workers = spec.budget.oracle_calls, parts.workers
     minutes = calls * cascade.nominal_seconds / min(workers, spec.batch_size) / 60
     stages = [
-        f"{stage.name} ({stage.oracle.nominal_seconds:g} s{', budgeted' if stage.name == cascade.dearest else ''})"
-        for stage in cascade.stages
+        f"{stage.name} ({stage.oracle.nominal_seconds:g} s{', budgeted' if stage.name == cascade.dearest else ''}"
+        f"{_gate_in_words(given)})"
+        for stage, given in zip(cascade.stages, spec.oracles, strict=True)
     ]
     limit = f", {spec.budget.hours:g} hours at most" if spec.budget.hours else ""
     return [
@@ -78,6 +79,18 @@ def _known_in_words(space: SearchSpace, references: ReferenceTable) -> str:
         f"{known_inside(space, references)} of {len(references)} known materials, as far as formulas and "
         "space groups tell; they are not proposed"
     )
+
+
+def _gate_in_words(oracle: OracleSpec) -> str:
+    found = [f"at most {oracle.max_calls} calls"] if oracle.max_calls is not None else []
+    for name, rule in oracle.only_if.items():
+        if rule.min is not None:
+            found.append(f"only if {name} >= {rule.min:g}")
+        if rule.max is not None:
+            found.append(f"only if {name} <= {rule.max:g}")
+        if share := rule.highest or rule.lowest:
+            found.append(f"only the {'highest' if rule.highest else 'lowest'} {share:.0%} by {name}")
+    return "".join(f", {each}" for each in found)
 
 
 def _goal_in_words(parts: Parts) -> str:

@@ -23,6 +23,7 @@ from ase.filters import FrechetCellFilter
 from ase.optimize.cellawarebfgs import CellAwareBFGS
 from ase.optimize.optimize import Dynamics
 from ase.units import GPa
+from numpy.typing import NDArray
 from pymatgen.core import Element, Structure
 
 from campaigns.records import Failed, FailureCode
@@ -66,6 +67,7 @@ class Relaxed:
     fmax_ev_per_ang: float
     max_stress_gpa: float
     volume_ratio: float
+    seconds: float = 0.0
 
 
 def relax(crystal: Structure, calculator: Calculator, limits: RelaxationLimits) -> Relaxed | Failed:
@@ -77,7 +79,7 @@ def relax(crystal: Structure, calculator: Calculator, limits: RelaxationLimits) 
 
     atoms = to_atoms(crystal)
     initial_volume = crystal.volume
-    if problem := _unphysical(atoms, initial_volume):
+    if problem := unphysical(atoms.cell.array, atoms.positions, initial_volume):
         return failed(*problem)
     atoms.calc = calculator
     converged = False
@@ -95,7 +97,7 @@ def relax(crystal: Structure, calculator: Calculator, limits: RelaxationLimits) 
             optimizer.fmax, optimizer.smax = limits.fmax_ev_per_ang, limits.max_stress_gpa * GPa
             # CellAwareBFGS has no stepwise run of its own, and its parent's would set a different criterion
             for converged in Dynamics.irun(optimizer, steps=limits.max_steps):
-                if problem := _unphysical(atoms, initial_volume):
+                if problem := unphysical(atoms.cell.array, atoms.positions, initial_volume):
                     return failed(*problem)
                 if converged:
                     break
@@ -107,7 +109,7 @@ def relax(crystal: Structure, calculator: Calculator, limits: RelaxationLimits) 
             stress = float(np.abs(atoms.get_stress()).max()) / GPa
     except Exception as error:  # a potential may fail in any way; one crystal must not end the campaign
         complaint = FailureCode.CALCULATOR_ERROR, f"{type(error).__name__}: {error}"
-        return failed(*(_unphysical(atoms, initial_volume) or complaint))
+        return failed(*(unphysical(atoms.cell.array, atoms.positions, initial_volume) or complaint))
     if not np.isfinite([energy, fmax, stress]).all():
         return failed(FailureCode.CALCULATOR_ERROR, f"energy {energy}, force {fmax}, stress {stress}")
     if not converged:
@@ -120,6 +122,7 @@ def relax(crystal: Structure, calculator: Calculator, limits: RelaxationLimits) 
         fmax_ev_per_ang=fmax,
         max_stress_gpa=stress,
         volume_ratio=float(atoms.get_volume()) / initial_volume,
+        seconds=time.monotonic() - started,
     )
 
 
@@ -171,16 +174,20 @@ def to_structure(atoms: Atoms) -> Structure:
     return Structure(atoms.cell.array.copy(), species, atoms.get_scaled_positions())
 
 
-def _unphysical(atoms: Atoms, initial_volume: float) -> tuple[FailureCode, str] | None:
-    """Why the crystal cannot go on, or None. Distances in angstrom, volumes in cubic angstrom."""
-    cell, positions = atoms.cell.array, atoms.positions
+def unphysical(
+    cell: NDArray[np.float64], positions: NDArray[np.float64], initial_volume: float
+) -> tuple[FailureCode, str] | None:
+    """Why a crystal with this cell `[3, 3]` and these cartesian positions `[n, 3]` cannot go on, or None.
+
+    Lengths in angstrom, volumes in cubic angstrom.
+    """
     if not (np.isfinite(cell).all() and np.isfinite(positions).all()):
         return FailureCode.EXPLODED, "cell or positions are no longer finite"
     volume = abs(float(np.linalg.det(cell)))
-    if volume < COLLAPSED_VOLUME_ANG3_ATOM * len(atoms) or volume < initial_volume / VOLUME_RATIO:
+    if volume < COLLAPSED_VOLUME_ANG3_ATOM * len(positions) or volume < initial_volume / VOLUME_RATIO:
         return (
             FailureCode.COLLAPSED,
-            f"{volume / len(atoms):.2f} angstrom^3/atom, {volume / initial_volume:.2f} x start",
+            f"{volume / len(positions):.2f} angstrom^3/atom, {volume / initial_volume:.2f} x start",
         )
     if volume > initial_volume * VOLUME_RATIO:
         return FailureCode.EXPLODED, f"the volume grew to {volume / initial_volume:.2f} times the start"

@@ -42,8 +42,10 @@ def campaign_schema() -> dict[str, Any]:
     schema = CampaignSpec.model_json_schema()
     definitions = schema["$defs"]
     definitions.pop("KindSpec")
+    beside = definitions.pop("OracleSpec")["properties"]  # every oracle may carry a rule and a budget
+    beside.pop("kind")
     for field, role in ROLE_OF_FIELD.items():
-        definitions[role] = _any_kind(role, loaded_kinds(role), definitions)
+        definitions[role] = _any_kind(role, loaded_kinds(role), definitions, beside if role == "oracle" else {})
         one = {"$ref": f"#/$defs/{role}"}
         alternatives: dict[str, Any] = one
         if field in LIST_FIELDS:
@@ -53,8 +55,13 @@ def campaign_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _any_kind(role: str, kinds: Mapping[str, ModuleType | SpecError], definitions: dict[str, Any]) -> dict[str, Any]:
-    """A bare name, or one object per kind; the nested models of its parameters go into `definitions`."""
+def _any_kind(
+    role: str, kinds: Mapping[str, ModuleType | SpecError], definitions: dict[str, Any], beside: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A bare name, or one object per kind, with the keys `beside` its own.
+
+    The nested models of its parameters go into `definitions`.
+    """
     options: list[dict[str, Any]] = [{"enum": list(kinds)}]
     for kind, module in kinds.items():
         prefix = f"{role}.{kind}."
@@ -64,7 +71,7 @@ def _any_kind(role: str, kinds: Mapping[str, ModuleType | SpecError], definition
             own = module.Params.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
             own["description"] = first_sentence(module)
         definitions.update({prefix + name: nested for name, nested in own.pop("$defs", {}).items()})
-        own["properties"] = {"kind": {"const": kind}, **own.get("properties", {})}
+        own["properties"] = {"kind": {"const": kind}, **own.get("properties", {}), **beside}
         own["required"] = ["kind", *own.get("required", [])]
         options.append(own)
     return {"oneOf": options}

@@ -12,6 +12,7 @@ from generative.protocols import DecodeFailure
 from generative.representations.wyckoff import fingerprint
 from optimizer.admission import admit
 from optimizer.build import Parts
+from optimizer.cascade import GIVEN
 from optimizer.phases import Report, phase_seed
 from optimizer.protocols import Start, StartCrystal
 
@@ -53,7 +54,7 @@ def _record_labels(store: CampaignStore) -> None:
     for name, values in labels.items():
         if name in waiting:
             outcome = Measured(values, waiting[name].crystal, flags=("given_value",))
-            store.record(name, [StageOutcome("given", "given", outcome)])
+            store.record(name, [StageOutcome(GIVEN, GIVEN, outcome)])
 
 
 def _given(parts: Parts, start: Start, place: int) -> Iterator[StartCrystal | DecodeFailure]:

@@ -15,6 +15,10 @@ CLOCK = "clock"
 """Kind of the events whose data hold the hours spent driving since the last of them."""
 
 
+STAGE_SPENT = "stage_budget_spent"
+"""Kind of the event that ends a campaign whose objective needs a stage that has spent its own budget."""
+
+
 def campaign_status(store: CampaignStore) -> dict[str, Any]:
     """A JSON-able summary: state, rounds, budget, stages, failures by code, best so far, last events."""
     spent, spec = store.spent(), store.spec
@@ -26,7 +30,9 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
     return {
         "campaign": spec.name,
         "folder": str(store.folder),
-        "state": _state(driver is not None, spent.calls >= spec.budget.oracle_calls),
+        "state": _state(
+            driver is not None, spent.calls >= spec.budget.oracle_calls or any(e.kind == STAGE_SPENT for e in events)
+        ),
         "driver": None if driver is None else {"pid": driver.pid, "host": driver.host, "since": driver.since},
         "rounds": len({phase.round for phase in phases}),
         "last_phase": None if not phases else f"{phases[-1].round}.{phases[-1].phase}",

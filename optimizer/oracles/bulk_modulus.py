@@ -46,6 +46,10 @@ class BulkModulusOracle:
     nominal_seconds: ClassVar[float] = 1.0
     of_geometry: ClassVar[bool] = True
 
+    @property
+    def repeatable(self) -> bool:
+        return self.potential.repeatable
+
     def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
         return one_by_one(xs, self._measure)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -116,6 +117,36 @@ def test_interrupts_by_their_number(optimize, write, undisturbed, tmp_path, sign
 
     assert optimize("run", path, "-q")[0] == 0
     assert contents(tmp_path / "runs" / "probed") == undisturbed(campaign)
+
+
+def test_rules_and_budgets_of_single_oracles_decide_alike_after_an_interruption(optimize, write, undisturbed, tmp_path):
+    """Half of what earlier rounds measured goes on to the density, five at most, whatever order the workers end in."""
+    density = {"kind": "density", "only_if": {"bulk_ang3_atom": {"lowest": 0.5}}, "max_calls": 5}
+    campaign = probed_campaign(
+        oracles=[*probed_campaign()["oracles"], density],
+        objectives={"bulk_ang3_atom": "minimize"},
+        constraints={"energy_ev_atom": {"max": 9}},
+    )
+    campaign["oracles"].insert(0, {"kind": "relax", "calculator": EMT})
+    path = write(campaign)
+    (tmp_path / "todo").write_text("5 SIGINT")
+    assert optimize("run", path, "-q")[0] == 3
+    assert optimize("run", path, "-q")[0] == 0
+    found = contents(tmp_path / "runs" / "probed")
+    assert found == undisturbed(campaign | {"workers": 2})
+    last = [stages[-1] for stages in found["outcomes"].values()]
+    assert [stage for stage, _, _ in last].count("density") <= 5
+    assert {said for stage, _, said in last if stage == "before density"} >= {"stopped_by_rule"}
+    assert list((tmp_path / "runs" / "probed" / "cache").glob("*.json"))
+
+    code, out, _ = optimize("export", "probed", "--json")
+    assert code == 0
+    assert len(json.loads(out)["candidates"]) + found_failures(found) >= 8  # who was kept out is ranked as measured
+
+
+def found_failures(found: dict) -> int:
+    """Candidates that failed, or are outside the space."""
+    return sum(stages[-1][0] not in ("density", "before density") for stages in found["outcomes"].values())
 
 
 def test_a_crystal_that_kills_its_worker_fails_alone(optimize, write, tmp_path):

@@ -10,7 +10,7 @@ from pymatgen.core import Structure
 from campaigns.errors import SpecError
 from campaigns.records import Failed, FailureCode, Measured, Property
 from campaigns.spec import KindSpec, SearchSpace
-from optimizer.cascade import SPACE, Cascade, Stage
+from optimizer.cascade import SPACE, Cascade, CascadeTask, Stage
 from optimizer.protocols import OracleContext
 
 CRYSTAL = Structure([[2.8, 0, 0], [0, 2.8, 0], [0, 0, 3.7]], ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -82,6 +82,36 @@ def test_a_crystal_that_left_the_search_space_ends_at_the_stage_space():
 def test_a_crystal_that_no_stage_changed_is_not_screened_again():
     """Labelled and seed crystals were judged when they were taken."""
     assert [name for name, _ in outcomes(good, space=SearchSpace(formula="NaCl"))] == ["s0"]
+
+
+@dataclass(frozen=True)
+class Hungry:
+    """Takes all crystals at once, drops the first, fails the second, breaks off before the last."""
+
+    together: int = 8
+    nominal_seconds: float = 1.0
+    version: str = "hungry-1"
+    properties: tuple[Property, ...] = (Property("number", "1", ""),)
+
+    def evaluate(self, xs, *, seed):
+        yield 1, Failed(FailureCode.EXPLODED, "gone")
+        for index in range(2, len(xs) - 1):
+            yield index, Measured({"number": float(index)}, xs[index])
+        raise RuntimeError("out of luck")
+
+
+def test_an_oracle_that_takes_many_answers_for_each():
+    tasks = [CascadeTask(CRYSTAL, seed) for seed in range(5)]
+    cascade = Cascade(
+        (Stage("s0", Answering(good)), Stage("s1", Hungry()), Stage("s2", Answering(good))), SearchSpace()
+    )
+    assert cascade.together == 8
+    found = dict(cascade.evaluate_together(tasks))
+    last = {index: (len(stages), stages[-1].stage, stages[-1].outcome) for index, stages in found.items()}
+    assert [last[index][:2] for index in range(5)] == [(2, "s1"), (2, "s1"), (3, "s2"), (3, "s2"), (2, "s1")]
+    codes = [last[index][2].code for index in (0, 1, 4)]
+    assert codes == [FailureCode.ORACLE_ERROR, FailureCode.EXPLODED, FailureCode.ORACLE_ERROR]
+    assert list(cascade.evaluate_together([])) == []
 
 
 def test_stages_of_one_kind_get_names_of_their_own_and_the_dearest_is_budgeted():

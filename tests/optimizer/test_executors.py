@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+from dataclasses import dataclass, field
 from threading import Event
 
 import pytest
 from pymatgen.core import Structure
 
+from campaigns.records import FailureCode, Measured, Property
 from campaigns.spec import KindSpec, SearchSpace
-from optimizer.cascade import Cascade
+from optimizer.cascade import Cascade, Gate, Stage
 from optimizer.executors import Evaluator
 from optimizer.protocols import OracleContext
 
@@ -45,6 +47,50 @@ def test_after_a_stop_nothing_new_is_begun(evaluator):
             stop.set()
         assert list(here.evaluate(TASKS, stop)) == []
     assert done == ["c0"]
+
+
+@dataclass(frozen=True)
+class Together:
+    """Notes how many crystals it was given at once."""
+
+    given: list[int] = field(default_factory=list)
+    together: int = 2
+    version: str = "together-1"
+    properties: tuple[Property, ...] = (Property("number", "1", ""),)
+    nominal_seconds: float = 1.0
+
+    def evaluate(self, xs, *, seed):
+        self.given.append(len(xs))
+        for index, crystal in reversed(list(enumerate(xs))):
+            yield index, Measured({"number": crystal.volume}, crystal)
+
+
+def test_an_oracle_that_takes_many_gets_them_in_this_process():
+    oracle, begun = Together(), []
+    tasks = [(f"c{i}", CRYSTAL.copy().scale_lattice(50.0 + i), i) for i in range(9)]
+    cascade = Cascade((Stage("together", oracle),), SearchSpace())
+    gates = {"c1": {"together": Gate(spent="no call is left")}}
+    with Evaluator(cascade, SPECS[:1], CONTEXT, 4) as evaluator:
+        found = dict(evaluator.evaluate(tasks, Event(), begun.append, gates))
+        assert multiprocessing.active_children() == []
+    assert begun == [name for name, _, _ in tasks]
+    assert oracle.given == [7, 1]  # four batches of two in hand, one of them kept out
+    assert found.pop("c1")[0].outcome.code is FailureCode.STAGE_BUDGET_SPENT
+    assert {name: stages[0].outcome.values["number"] for name, stages in found.items()} == pytest.approx(
+        {name: crystal.volume for name, crystal, _ in tasks if name != "c1"}
+    )
+
+
+def test_after_a_stop_no_further_batch_is_begun():
+    oracle, stop = Together(), Event()
+    tasks = [(f"c{i}", CRYSTAL, i) for i in range(9)]
+    with Evaluator(Cascade((Stage("together", oracle),), SearchSpace()), SPECS[:1], CONTEXT, 1) as evaluator:
+        found = []
+        for name, _ in evaluator.evaluate(tasks, stop):
+            stop.set()
+            found.append(name)
+    assert len(found) == 8
+    assert oracle.given == [8]
 
 
 def test_an_exception_leaves_no_worker_behind(evaluator):

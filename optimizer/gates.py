@@ -1,0 +1,106 @@
+"""Who may enter which oracle: the rules and budgets of single stages, fixed for a candidate before it is evaluated.
+
+    oracles:
+      - relax
+      - energy_above_hull
+      - kind: bulk_modulus
+        only_if: {energy_above_hull_ev_atom: {max: 0.2}}   # or {lowest: 0.25}: the lowest quarter so far
+        max_calls: 30
+
+"So far" means in earlier rounds, and of the calls that are left the first proposed of a round get theirs: nothing
+depends on which worker was faster, so a resumed campaign decides as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import floor, inf
+
+from campaigns.errors import SpecError, UnknownChoiceError
+from campaigns.records import Candidate, StageOutcome, last_values
+from campaigns.spec import CampaignSpec, OracleSpec, Rule
+from campaigns.store import CampaignStore
+from optimizer.cascade import GIVEN, Cascade, Gate, Threshold
+
+
+def check_gates(spec: CampaignSpec, cascade: Cascade) -> None:
+    """Raises SpecError where a rule asks for a property that no earlier oracle measures."""
+    measured: list[str] = []
+    for place, (given, stage) in enumerate(zip(spec.oracles, cascade.stages, strict=True)):
+        for name in given.only_if:
+            path = f"oracles.{place}.only_if"
+            if not measured:
+                raise SpecError(f"{path}.{name}", "nothing is measured before this oracle.", "Put another before it.")
+            if name not in measured:
+                remedy = "Put the oracle that measures it before this one."
+                raise UnknownChoiceError(path, name, sorted(set(measured)), remedy)
+        measured += [each.name for each in stage.oracle.properties]
+
+
+def gates_of_round(
+    spec: CampaignSpec, cascade: Cascade, store: CampaignStore, round: int
+) -> dict[str, dict[str, Gate]]:
+    """Candidate id -> stage -> gate, for every candidate of the round that is to be measured."""
+    gated = [
+        (stage.name, given)
+        for given, stage in zip(spec.oracles, cascade.stages, strict=True)
+        if given.only_if or given.max_calls is not None
+    ]
+    if not gated:
+        return {}
+    outcomes = store.outcomes()
+    before = [outcomes[c.id] for c in store.candidates() if c.round < round and c.id in outcomes]
+    mine = [c for c in store.candidates(round) if not _came_with_values(c, outcomes)]
+    found: dict[str, dict[str, Gate]] = {c.id: {} for c in mine}
+    for name, given in gated:
+        thresholds = _thresholds(given, before)
+        left = inf if given.max_calls is None else given.max_calls - _entries(name, before)
+        for place, candidate in enumerate(mine):
+            spent = "" if place < left else f"the {given.max_calls} calls of {name} are spent or spoken for"
+            found[candidate.id][name] = Gate(thresholds, spent)
+    return found
+
+
+def exhausted_stage(spec: CampaignSpec, cascade: Cascade, store: CampaignStore, needed: Sequence[str]) -> str | None:
+    """A stage that has spent its own budget and without which a property in `needed` can no longer be measured."""
+    entered = store.spent().stage_counts
+    stages = list(zip(spec.oracles, cascade.stages, strict=True))
+    over = {s.name for given, s in stages if given.max_calls is not None and entered.get(s.name, 0) >= given.max_calls}
+    for name in needed:
+        sources = [stage.name for _, stage in stages if any(p.name == name for p in stage.oracle.properties)]
+        if sources and over.issuperset(sources):
+            return sources[-1]
+    return None
+
+
+def _came_with_values(candidate: Candidate, outcomes: Mapping[str, Sequence[StageOutcome]]) -> bool:
+    return any(stage.stage == GIVEN for stage in outcomes.get(candidate.id, ()))
+
+
+def _entries(stage: str, outcomes: Sequence[Sequence[StageOutcome]]) -> int:
+    return sum(any(each.stage == stage for each in stages) for stages in outcomes)
+
+
+def _thresholds(given: OracleSpec, before: Sequence[Sequence[StageOutcome]]) -> tuple[Threshold, ...]:
+    found: list[Threshold] = []
+    for name, rule in given.only_if.items():
+        if rule.min is not None or rule.max is not None:
+            found.append(Threshold(name, -inf if rule.min is None else rule.min, inf if rule.max is None else rule.max))
+        if rule.highest is not None or rule.lowest is not None:
+            values = [values[name] for stages in before if name in (values := last_values(stages))]
+            found.append(_share(name, rule, values))
+    return tuple(found)
+
+
+def _share(name: str, rule: Rule, values: Sequence[float]) -> Threshold:
+    """Goes on: who ranks, counted among the n of earlier rounds, within the share of n + 1, or first."""
+    share = rule.highest if rule.highest is not None else rule.lowest
+    assert share is not None
+    better = max(1, floor(share * (len(values) + 1))) - 1  # so many may be better
+    ordered = sorted(values, reverse=rule.highest is not None)
+    if better >= len(ordered):
+        return Threshold(name)
+    why = f", the {'highest' if rule.highest is not None else 'lowest'} {share:.0%} of {len(values)} so far"
+    if rule.highest is not None:
+        return Threshold(name, low=ordered[better], why=why)
+    return Threshold(name, high=ordered[better], why=why)
