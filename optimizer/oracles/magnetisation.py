@@ -1,8 +1,8 @@
 """Magnetisation from CHGNet's magnetic moments of the crystal as given (put `relax` before it), all moments parallel.
 
-CHGNet learnt the sizes of the moments in collinear PBE(+U) calculations (Deng et al., Nat. Mach. Intell. 5, 1031 (2023)),
-not their signs: an antiferromagnet gets the moments of its ferromagnetic order, so every value is an upper bound. On its
-own potential only; nickel comes out at 0.07 Bohr magnetons (measured: 0.6), iron at 2.4 (2.2).
+CHGNet learnt the sizes of the moments in collinear PBE(+U) calculations (Deng et al., Nat. Mach. Intell. 5, 1031
+(2023)), not their signs: an antiferromagnet gets the moments of its ferromagnetic order, so every value is an upper
+bound. Nickel comes out at 0.07 Bohr magnetons (measured: 0.6), iron at 2.4 (2.2).
 """
 
 from __future__ import annotations

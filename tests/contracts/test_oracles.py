@@ -28,6 +28,8 @@ NEEDED = {
     "python": {"function": "model.py:predict", "properties": {"size": "atoms"}},
     "relax": EMT,
     "bulk_modulus": EMT,
+    "elastic": EMT,
+    "dynamical_stability": EMT,
 }
 """Parameters of the kinds that cannot do without, or that would be slow."""
 
