@@ -44,6 +44,7 @@ class FailureCode(StrEnum):
     # properties
     EOS_NO_MINIMUM = "eos_no_minimum"
     EOS_BAD_FIT = "eos_bad_fit"
+    ELASTIC_UNSTABLE = "elastic_unstable"
     NO_REFERENCE = "no_reference"
     NOT_FOUND = "not_found"
     INVALID_VALUE = "invalid_value"

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from chgnet.graph import CrystalGraph
 from chgnet.model import CHGNet
+from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from optimizer.chgnet_batch import BatchedCHGNet, CrystalBatch
@@ -86,3 +88,13 @@ class LeanCHGNetCalculator(Calculator):
         else:
             energy = self.batched.energies(batch, bonds)
         self.results["energy"] = self.results["free_energy"] = float(energy) * len(self.atoms)
+
+    def magnetic_moments(self, crystal: Structure) -> NDArray[np.float64]:
+        """Sizes of the atoms' magnetic moments `[n]` in Bohr magnetons; which way they point CHGNet does not tell.
+
+        Raises ValueError where an atom has no neighbour within CHGNet's cutoff of 6 angstrom.
+        """
+        graph = self.model.graph_converter(crystal).to(self.device)
+        with chgnet_warnings_handled():
+            predicted = cast(dict[str, Any], self.model.predict_graph(graph, task="em"))
+        return np.asarray(predicted["m"], dtype=np.float64).reshape(-1)

@@ -67,7 +67,7 @@ def equation_of_state(
         for ratio in branch:
             atoms.set_cell(crystal.lattice.matrix * ratio ** (1 / 3), scale_atoms=True)
             try:
-                ion_steps = _relax_ions(atoms, limits)
+                ion_steps = relax_ions(atoms, limits.fmax_ev_per_ang, limits.max_ion_steps)
                 energy = float(atoms.get_potential_energy()) / len(atoms)
             except Exception as error:  # a potential may fail in any way; one crystal must not end the campaign
                 message = f"at {ratio:.2f} of the volume: {type(error).__name__}: {error}"
@@ -121,9 +121,9 @@ def fit_birch_murnaghan(
     return EquationOfState(modulus, float(np.real(fit.b1)), minimum, residual, volumes, energies, evaluations)
 
 
-def _relax_ions(atoms: Atoms, limits: EquationOfStateLimits) -> int | None:
+def relax_ions(atoms: Atoms, fmax_ev_per_ang: float, max_steps: int) -> int | None:
     """Steps until the largest force is small enough, 0 where symmetry leaves none; None where it never is."""
     optimizer = BFGS(atoms, logfile=None, maxstep=0.2, alpha=HESSIAN_EV_PER_ANG2)
-    if not optimizer.run(fmax=limits.fmax_ev_per_ang, steps=limits.max_ion_steps):
+    if not optimizer.run(fmax=fmax_ev_per_ang, steps=max_steps):
         return None
     return int(optimizer.get_number_of_steps())

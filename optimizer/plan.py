@@ -31,6 +31,7 @@ def plan(parts: Parts, run_folder: Path) -> list[tuple[str, str]]:
         ("generator", f"{parts.generator.version}, {parts.generator.latent_dim} latent dimensions"),
         ("start", ", ".join(kind for kind, _ in parts.starts)),
         ("oracles", " -> ".join(stages)),
+        *((stage.name, note) for stage in cascade.stages for note in getattr(stage.oracle, "notes", ())),
         ("goal", _goal_in_words(parts)),
         ("budget", f"{calls} calls of {cascade.dearest} in batches of {spec.batch_size}{limit}"),
         ("time", f"about {minutes:.0f} min in oracles with {workers} workers; searching and failures come on top"),

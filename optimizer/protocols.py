@@ -32,7 +32,7 @@ class Oracle(Protocol):
 
     Two things an oracle may say of itself, both false where it is silent: `changes_crystal`, that it returns another
     geometry than it was given, and `of_geometry`, that what it measures belongs to one geometry. A campaign in which
-    the first comes behind the second is refused.
+    the first comes behind the second is refused. Where it has `notes`, sentences, `optimize check` prints them.
 
     An oracle that is quickest with many crystals says with how many: `together`, 1 where it is silent. It gets crystals
     of several seeds at once, so its answers must not depend on `seed`. Nor may those of an oracle that calls itself

@@ -25,9 +25,18 @@ ROLE = "oracle"
 EMT = {"calculator": "ase.calculators.emt:EMT"}
 NEEDED = {
     "lookup": {"path": "table.csv", "match": "formula", "key": "formula", "properties": {"gap_ev": "eV"}},
+    "predictor": {
+        "path": "labelled.csv",
+        "property": "gap_ev",
+        "unit": "eV",
+        "formula_column": "formula",
+        "confidence": 0.5,
+    },
     "python": {"function": "model.py:predict", "properties": {"size": "atoms"}},
     "relax": EMT,
     "bulk_modulus": EMT,
+    "elastic": EMT,
+    "dynamical_stability": EMT,
 }
 """Parameters of the kinds that cannot do without, or that would be slow."""
 
@@ -48,6 +57,9 @@ IMPOSSIBLE = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("oracles")
     (place / "table.csv").write_text("formula,gap_ev\nCu,0.0\n")
+    formulas = [f"{metal}{n}{other}" for metal in ("Cu", "Au", "Na", "Mg") for n in (1, 2, 3) for other in ("O", "Cl")]
+    rows = [f"{formula},{index / 8}" for index, formula in enumerate(formulas)]
+    (place / "labelled.csv").write_text("\n".join(["formula,gap_ev", *rows, ""]))
     (place / "model.py").write_text("def predict(crystal):\n    return len(crystal)\n")
     return place
 
