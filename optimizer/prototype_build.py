@@ -34,9 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--codes", type=Path, help="where the encoded crystals are kept between runs")
     given = parser.parse_args(arguments)
-    found = encode_set(
-        load_crystals(given.data), symprec_ang=DEFAULT_SYMPREC_ANG, cache=given.codes, workers=cores()
-    )
+    found = encode_set(load_crystals(given.data), symprec_ang=DEFAULT_SYMPREC_ANG, cache=given.codes, workers=cores())
     kept = representatives(found.codes)
     write_library(given.out, kept, atomic_volumes(found.codes))
     print(f"{given.out}: {len(kept)} structure types of {len(found.codes)} crystals", file=sys.stderr)

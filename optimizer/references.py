@@ -14,7 +14,7 @@ import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
@@ -30,10 +30,13 @@ from campaigns.records import Failed
 from generative.protocols import EncodeFailure
 from generative.representations.wyckoff import fingerprint
 from generative.symmetry import mendeleev_rank
-from optimizer.elemental_references import elemental_references
+from optimizer.calculators import MP2020_POTENTIALS
+from optimizer.elemental_references import ElementalReferences, elemental_references
 
 COLUMNS = ("material_id", "formula", "space_group", "fingerprint", "energy_ev_atom")
 FORMULA_PART = re.compile(r"([A-Z][a-z]?)([\d.]*)")
+BUILD_REMEDY = "Give a table made by `optimize references build`."
+BUNDLED_POTENTIAL = "chgnet-0.3.0"
 COLUMN_OF = {symbol: column for column, symbol in enumerate(SYMBOLS)}
 
 
@@ -51,14 +54,17 @@ class KnownPhase:
 class HullDistance:
     """Energy above (positive) or below (negative) the hull of the known phases, and what that hull rests on.
 
-    `n_known_phases` counts the known compounds, elements aside, whose elements are all among the crystal's.
-    `sparse_edges` are the pairs of its elements without any known binary compound; `sparse` is true where
-    there is one.
+    `n_known_phases` counts the known compounds, elements aside, whose elements are all among the crystal's;
+    `n_competing` those made for lack of known ones (`optimizer.competing`). `sparse_edges` are the pairs of its
+    elements without any binary compound of either sort; `sparse` is true where there is one. `decomposes_to` names
+    the corners of the hull below it.
     """
 
     value_ev_atom: float
     n_known_phases: int
     sparse_edges: tuple[str, ...]
+    n_competing: int = 0
+    decomposes_to: tuple[str, ...] = ()
 
     @property
     def sparse(self) -> bool:
@@ -91,6 +97,7 @@ class ReferenceTable:
     fingerprints: tuple[str, ...]  # "" where there is none
     energies_ev_atom: NDArray[np.float64]  # [n], NaN where there is none
     version: str
+    potential: str = BUNDLED_POTENTIAL  # version of the one that gave the energies
 
     def __len__(self) -> int:
         return len(self.material_ids)
@@ -120,21 +127,44 @@ class ReferenceTable:
             for row in rows
         )
 
-    def hull_distance(self, composition: Composition, energy_ev_atom: float) -> HullDistance | Failed:
-        """Distance of an energy (CHGNet's scale) from the hull of known compounds and elements, eV/atom.
+    def hull_distance(
+        self,
+        composition: Composition,
+        energy_ev_atom: float,
+        competing: tuple[KnownPhase, ...] = (),
+        *,
+        without: str = "",
+    ) -> HullDistance | Failed:
+        """Distance of an energy (on this table's scale) from the hull of known compounds and elements, eV/atom.
 
-        The crystal itself is no vertex, so the distance is negative where it lies below everything known.
-        Elements take part with their reference energies. Failed with NO_REFERENCE where an element has none.
+        `competing` are more compounds to take part; `without` names a known one, by id, that does not. The crystal
+        itself is no vertex, so the distance is negative where it lies below everything known. Elements take part with
+        their reference energies. Failed with NO_REFERENCE where an element has none.
         """
         symbols = frozenset(element.symbol for element in composition.elements)
-        references = elemental_references()
+        references = self.elements
         if failed := references.missing(symbols):
             return failed
         if len(symbols) == 1:
             return HullDistance(references.formation_energy(composition, energy_ev_atom), 0, ())
-        diagram, n_known, sparse_edges = _hull(self, symbols)
-        on_hull = float(diagram.get_hull_energy_per_atom(composition))
-        return HullDistance(energy_ev_atom - on_hull, n_known, sparse_edges)
+        inside = tuple(phase for phase in competing if elements_of(phase.formula) <= symbols)
+        diagram, n_known, sparse_edges = _hull(self, symbols, inside, without)
+        corners, on_hull = diagram.get_decomp_and_hull_energy_per_atom(composition)
+        names = tuple(sorted(str(getattr(corner, "name", "")) for corner in corners))
+        return HullDistance(energy_ev_atom - float(on_hull), n_known, sparse_edges, len(inside), names)
+
+    @cached_property
+    def elements(self) -> ElementalReferences:
+        """The bundled references on the Materials Project's corrected scale; elsewhere the table's own elements, each
+        with the lowest energy it has here."""
+        if self.potential in MP2020_POTENTIALS:
+            return elemental_references()
+        lowest: dict[str, float] = {}
+        for row in self._by_energy.tolist():
+            found, energy = elements_of(self.formulas[row]), float(self.energies_ev_atom[row])
+            if len(found) == 1 and np.isfinite(energy):
+                lowest.setdefault(next(iter(found)), energy)
+        return ElementalReferences(lowest, frozenset())
 
     def is_known(self, crystal_fingerprint: str) -> tuple[str, ...]:
         """Ids of the known materials with this fingerprint, lowest energy first; empty for a new one."""
@@ -216,15 +246,24 @@ def cumulative_in_chemical_order(fractions: NDArray[np.float32]) -> NDArray[np.f
     return np.cumsum(fractions[:, order], axis=1, dtype=np.float32)
 
 
+@cache
+def elements_of(formula: str) -> frozenset[str]:
+    """The symbols in a reduced formula."""
+    return frozenset(symbol for symbol, _ in FORMULA_PART.findall(formula))
+
+
 @lru_cache(maxsize=256)
-def _hull(table: ReferenceTable, symbols: frozenset[str]) -> tuple[PhaseDiagram, int, tuple[str, ...]]:
-    """The phase diagram of the known phases, their number, and the binary edges without any."""
-    known = table.entries(symbols)
-    energies = elemental_references().energy_ev_atom
-    entries = [PDEntry(Composition(symbol), energies[symbol]) for symbol in symbols]
-    for phase in known:
+def _hull(
+    table: ReferenceTable, symbols: frozenset[str], competing: tuple[KnownPhase, ...], without: str
+) -> tuple[PhaseDiagram, int, tuple[str, ...]]:
+    """The phase diagram of known and competing phases, the number of known ones, and the binary edges without any."""
+    known = tuple(phase for phase in table.entries(symbols) if phase.material_id != without)
+    energies = table.elements.energy_ev_atom
+    entries = [PDEntry(Composition(symbol), energies[symbol], name=symbol) for symbol in sorted(symbols)]
+    for phase in (*known, *competing):
         composition = Composition(phase.formula)
-        entries.append(PDEntry(composition, phase.energy_ev_atom * composition.num_atoms))
+        name = f"{phase.formula} ({phase.material_id})"
+        entries.append(PDEntry(composition, phase.energy_ev_atom * composition.num_atoms, name=name))
     binaries = {frozenset(e.symbol for e in entry.composition.elements) for entry in entries}
     edges = tuple(f"{a}-{b}" for a, b in combinations(sorted(symbols), 2) if frozenset((a, b)) not in binaries)
     return PhaseDiagram(entries), len(known), edges
@@ -238,7 +277,7 @@ def _load(path: str | None) -> ReferenceTable:
         try:
             content = Path(path).read_bytes()
         except OSError as error:
-            raise UserError(f"{path}: {error.strerror}.", "Give a table made by optimizer.reference_build.") from None
+            raise UserError(f"{path}: {error.strerror}.", BUILD_REMEDY) from None
     text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     rows = csv.DictReader(io.StringIO(text.decode("utf-8")))
     if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
@@ -246,7 +285,12 @@ def _load(path: str | None) -> ReferenceTable:
             f"{path}: lacks the column {missing[0]}.",
             f"A reference table has the columns {', '.join(COLUMNS)}.",
         )
-    cells = [[row[name] for name in COLUMNS] for row in rows]
+    cells, potentials = [], set()
+    for row in rows:
+        cells.append([row[name] for name in COLUMNS])
+        potentials.add(row.get("potential") or BUNDLED_POTENTIAL)
+    if len(potentials) != 1:
+        raise UserError(f"{path}: holds {'energies of several potentials' if potentials else 'no row'}.", BUILD_REMEDY)
     ids, formulas, groups, codes, energies = zip(*cells, strict=True)
     return ReferenceTable(
         material_ids=ids,
@@ -255,4 +299,5 @@ def _load(path: str | None) -> ReferenceTable:
         fingerprints=codes,
         energies_ev_atom=np.array([float(energy) if energy else np.nan for energy in energies]),
         version=hashlib.sha256(text).hexdigest()[:12],
+        potential=potentials.pop(),
     )
