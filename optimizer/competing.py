@@ -1,13 +1,14 @@
-"""Competing phases: crystals made where the table of known phases lacks those that exist, so that a hull has corners there.
+"""Competing phases: crystals made where the table of known phases lacks those that exist, so that a hull has corners.
 
 For every set of two or three elements of a crystal the formulas that Materials Project crystals are known to have
-(`known_formulas`) and the table lacks are decorated: the likeliest structure types of each formula (`prototypes`) are put
-together, their energies computed as they stand, and the best are relaxed with the same potential, to a looser limit than
-a candidate. Where nothing is known of a set, the likeliest decorations of any formula stand in. A made phase is an
-upper bound of the true one's energy: a hull with it lies nearer to the truth, never below what the potential allows.
+(`known_formulas`) and the table lacks are decorated: crystals of the likeliest structure types of each formula
+(`prototypes`) are put together, their energies computed as they stand, and the best are relaxed with the same
+potential, to a looser limit than a candidate. Where nothing is known of a pair, the likeliest decorations of any
+formula stand in. A made phase is an upper bound of the true one's energy: a hull with it lies nearer to the truth,
+never below what the potential allows.
 
-What is made for a set follows from the set, the potential and the table, never from time or from what was made before; a
-finished set is one file in the cache, shared between processes and campaigns. Nothing of it counts to a budget.
+What is made for a set follows from the set, the potential and the table, never from time or from what was made before;
+a finished set is one file in the cache, shared between processes and campaigns. Nothing of it counts to a budget.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ VERSION = "competing-1"
 DEFAULT_FORMULAS = 4
 TYPES_PER_FORMULA = 5
 RELAXED_PER_FORMULA = 2
-UNKNOWN_SYSTEM_FORMULAS = 2
+WORTH_RELAXING_EV_ATOM = 0.2  # above the best of its formula, both as they stand: relaxing seldom gains more
+UNKNOWN_PAIR_FORMULAS = 2
 LOOSE = RelaxationLimits(fmax_ev_per_ang=0.1, max_stress_gpa=1.0, max_steps=30, max_seconds=float("inf"))
 """Forces and stresses left at these limits are worth about a meV/atom. No limit in seconds: answers must not depend on
 how busy a machine is."""
@@ -117,8 +119,8 @@ def require_cache() -> None:
 def plan(symbols: tuple[str, ...], table: ReferenceTable, formulas: int) -> tuple[tuple[Decoration, ...], ...]:
     """Per formula to be tried, likeliest first, the decorations of it, likeliest first.
 
-    Formulas of known crystals that the table has no energy for; where the table has none of the set at all and no
-    formula is known either, the likeliest of all, UNKNOWN_SYSTEM_FORMULAS at most.
+    Formulas of known crystals that the table has no energy for; of a pair that the table has none of and no formula is
+    known of either, the likeliest of all, UNKNOWN_PAIR_FORMULAS at most.
     """
     if formulas < 1:
         return ()
@@ -129,8 +131,8 @@ def plan(symbols: tuple[str, ...], table: ReferenceTable, formulas: int) -> tupl
         if decoration.formula not in exact and len(by_formula[decoration.formula]) < TYPES_PER_FORMULA:
             by_formula[decoration.formula].append(decoration)
     tried = [tuple(found) for found in by_formula.values() if found and found[0].formula_known]
-    if not tried and not exact:
-        tried = [tuple(found) for found in by_formula.values() if found][:UNKNOWN_SYSTEM_FORMULAS]
+    if not tried and not exact and len(symbols) == 2:
+        tried = [tuple(found) for found in by_formula.values() if found][:UNKNOWN_PAIR_FORMULAS]
     return tuple(tried[:formulas])
 
 
@@ -162,7 +164,10 @@ def _make(name: str, tried: tuple[tuple[Decoration, ...], ...], potential: Poten
             energy = single_point_energy(crystal, potential.calculator)
             if not isinstance(energy, Failed):
                 standing.append((energy, place, crystal))
-        for _, place, crystal in sorted(standing, key=lambda item: item[:2])[:RELAXED_PER_FORMULA]:
+        standing.sort(key=lambda item: item[:2])
+        for energy, place, crystal in standing[:RELAXED_PER_FORMULA]:
+            if energy > standing[0][0] + WORTH_RELAXING_EV_ATOM:
+                break
             relaxations += 1
             relaxed = relax(crystal, potential.calculator, LOOSE)
             if isinstance(relaxed, Failed):

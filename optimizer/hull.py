@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pymatgen.core import Composition
@@ -35,9 +36,9 @@ def judged_distance(
 ) -> JudgedDistance | Failed:
     """Distance of an energy on the scale of `potential`, whose table it is, from known and competing phases.
 
-    Phases are made of pairs of the elements where the distance is below NEAR_EV_ATOM, then of triples where it still is;
-    `formulas` as in `competing_phases`, 0 for none. A made phase with the crystal's own fingerprint is the crystal itself
-    and no vertex. `without` leaves a known phase out, by id.
+    Phases are made of pairs of the elements where the distance is below NEAR_EV_ATOM, then of triples where it still
+    is; `formulas` as in `competing_phases`, 0 for none. A made phase with the crystal's own fingerprint is the crystal
+    itself and no vertex. `without` leaves a known phase out, by id.
     """
     symbols = sorted(element.symbol for element in composition.elements)
     found = table.hull_distance(composition, energy_ev_atom, without=without)
@@ -48,15 +49,12 @@ def judged_distance(
         if not formulas or len(symbols) < size or found.value_ev_atom > NEAR_EV_ATOM:
             break
         made += competing_phases(symbols, size, potential, table, formulas)
-        competing = tuple(_phases(made, crystal_fingerprint))
+        competing = competing_corners(made, crystal_fingerprint)
         found = table.hull_distance(composition, energy_ev_atom, competing, without=without)
     return found if isinstance(found, Failed) else JudgedDistance(found, tuple(made))
 
 
-def _phases(made: list[MadeSet], crystal_fingerprint: str) -> list[KnownPhase]:
-    return [
-        phase.phase
-        for each in made
-        for phase in each.phases
-        if not phase.fingerprint or phase.fingerprint != crystal_fingerprint
-    ]
+def competing_corners(made: Iterable[MadeSet], crystal_fingerprint: str) -> tuple[KnownPhase, ...]:
+    """All made phases but those that are the crystal itself."""
+    phases = (phase for each in made for phase in each.phases)
+    return tuple(p.phase for p in phases if not p.fingerprint or p.fingerprint != crystal_fingerprint)

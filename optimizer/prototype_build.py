@@ -1,4 +1,4 @@
-"""Build the library of structure types: `python -m optimizer.prototype_build --data CSV --out optimizer/data/prototypes.npz`.
+"""Build the library of structure types: `python -m optimizer.prototype_build --data CSV --out FILE`.
 
 CSV has the column cif. Of each type with at most three elements and 20 atoms the most typical member is kept: the one
 nearest the median of cell shape and free coordinates. The elements' volumes are a least-squares fit of the volume per

