@@ -149,8 +149,9 @@ def verify(
         float, typer.Option(min=0, help="Hull distances further apart than this are flagged (eV/atom).")
     ] = 0.05,
     competing_phases: Annotated[
-        int, typer.Option(min=0, help="As in energy_above_hull, made with the second potential.")
-    ] = 0,
+        int | None,
+        typer.Option(min=0, help="Formulas made with the second potential; as in the campaign where absent."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Measure the top of the list again with a second potential, against a hull of its own, and export again.

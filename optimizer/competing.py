@@ -111,7 +111,7 @@ def require_cache() -> None:
     except OSError as error:
         raise ValueError(
             f"competing phases are kept in {str(folder)!r}, which cannot be written ({error.strerror}); "
-            f"set {CACHE_VARIABLE} to a folder that can, or write `competing_phases: off`"
+            f"set {CACHE_VARIABLE} to a folder that can, or write `competing_phases: 0`"
         ) from error
 
 
@@ -196,6 +196,7 @@ def _publish(path: Path, made: MadeSet) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes it private
         try:
             os.link(temporary, path)
         except FileExistsError:

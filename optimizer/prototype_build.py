@@ -23,7 +23,7 @@ from generative.loading import load_crystals
 from generative.representations.wyckoff import DEFAULT_SYMPREC_ANG, fingerprint_of
 from generative.sites import primitive_cells
 from generative.symmetry import space_group
-from optimizer.prototypes import type_of
+from optimizer.prototypes import polar, type_of
 
 MAX_ELEMENTS, MAX_ATOMS, MAX_ORBITS = 3, 20, 12
 
@@ -69,15 +69,20 @@ def _typical(codes: Codes, rows: NDArray[np.int64]) -> int:
 
 
 def atomic_volumes(codes: Codes) -> NDArray[np.float64]:
-    """Cubic angstrom per atom `[103]`; the median over elements for those that no crystal holds."""
+    """Cubic angstrom per atom `[2, 103]`, in metallic and in polar compounds; those that one sort lacks are as in the
+    other, the median over elements where both do."""
     counts, volumes = np.zeros((len(codes), len(SYMBOLS))), np.zeros(len(codes))
     for i in range(len(codes)):
         code = codes.code(i)
         np.add.at(counts[i], code.elements - 1, space_group(code.space_group).multiplicities[code.positions])
         volumes[i] = abs(np.linalg.det(primitive_cells(np.array([code.space_group]), code.lattice[None])[0]))
     size = counts.sum(axis=1)
-    fitted, _ = nnls(counts / size[:, None], volumes / size)
-    return np.where(fitted > 1, fitted, np.median(fitted[fitted > 1]))
+    kind = np.array([polar((np.flatnonzero(row) + 1).tolist()) for row in counts])
+    fits = np.stack(
+        [nnls((counts / size[:, None])[kind == each], (volumes / size)[kind == each])[0] for each in (0, 1)]
+    )
+    fits = np.where(fits > 1, fits, fits[::-1])
+    return np.where(fits > 1, fits, np.median(fits[fits > 1]))
 
 
 def write_library(path: Path, codes: Codes, volumes_ang3: NDArray[np.float64]) -> None:

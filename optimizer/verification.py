@@ -84,10 +84,12 @@ def verify_campaign(
     *,
     top: int,
     threshold_ev_atom: float,
-    formulas: int = 0,
+    formulas: int | None = None,
     device: str = "cpu",
 ) -> dict[str, Verification]:
     """Measure the first `top` of the list of the run in `folder` again and write `verification.json` there.
+
+    `formulas` of competing phases are made per set of elements as in energy_above_hull, by default as in the campaign.
 
     Raises UserError where the second potential cannot be had, or is the first one.
     """
@@ -195,7 +197,7 @@ def _first_potential(oracles: Sequence[KindSpec], device: str) -> Potential:
 
 
 def _stages(
-    oracles: Sequence[KindSpec], params: CalculatorParams, place: Path, formulas: int, context: OracleContext
+    oracles: Sequence[KindSpec], params: CalculatorParams, place: Path, formulas: int | None, context: OracleContext
 ) -> tuple[Stage, ...]:
     """The campaign's oracles that take a potential, with the second one; relaxation and hull distance in any case."""
     second = {"calculator": params.calculator, "calculator_args": params.calculator_args}
@@ -209,7 +211,8 @@ def _stages(
     for spec in taken:
         changed = {**spec.params, **second}
         if spec.kind == "energy_above_hull":
-            changed |= {"reference": str(place.resolve()), "competing_phases": formulas}
+            changed["reference"] = str(place.resolve())
+            changed |= {} if formulas is None else {"competing_phases": formulas}
         try:
             oracle = build_kind("oracle", KindSpec(kind=spec.kind, **changed), context, spec.kind)
         except SpecError:

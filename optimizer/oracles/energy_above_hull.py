@@ -97,7 +97,7 @@ class EnergyAboveHullOracle:
 
 
 def build(params: Params, context: OracleContext) -> EnergyAboveHullOracle:
-    """Raises ValueError for a table that cannot be read or is another potential's, or an unwritable cache."""
+    """Raises ValueError where the table cannot be read or is another potential's, or the cache cannot be written."""
     chosen = potential(params, context.device)
     reference = None if params.reference is None else str(Path(context.folder) / params.reference)
     try:
@@ -107,7 +107,7 @@ def build(params: Params, context: OracleContext) -> EnergyAboveHullOracle:
     if table.potential != chosen.version:
         place = "the bundled table" if reference is None else reference
         raise ValueError(
-            f"{place} holds energies of {table.potential}, but the calculator here is {chosen.version}; "
+            f"{place} holds energies of {table.potential}, but the calculator here is {chosen.name} ({chosen.version}); "
             "make one with `optimize references build` and name it as `reference`"
         )
     if params.competing_phases:

@@ -28,6 +28,7 @@ NEEDED = {
     "python": {"function": "model.py:predict", "properties": {"size": "atoms"}},
     "relax": EMT,
     "bulk_modulus": EMT,
+    "energy_above_hull": {"competing_phases": 0},
 }
 """Parameters of the kinds that cannot do without, or that would be slow."""
 
