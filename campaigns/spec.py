@@ -368,6 +368,10 @@ class CampaignSpec(Strict):
     cache: str | None = Field(
         None, min_length=1, description="Folder of oracle answers to share; the run folder's own where absent."
     )
+    references: tuple[str, ...] = Field(
+        (),
+        description="Tables of your own known crystals, made by `optimize references build`; beside the bundled one.",
+    )
     objectives: dict[str, Objective] = Field(
         min_length=1,
         max_length=2,
@@ -392,7 +396,7 @@ class CampaignSpec(Strict):
     budget: Budget = Field(description="When to stop, like {oracle_calls: 48}.")
     export: Export = Field(Export(), description="What `optimize export` writes.")
 
-    @field_validator("start", "oracles", mode="before")
+    @field_validator("start", "oracles", "references", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | dict) else value

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-from campaigns.errors import SpecError, UnknownChoiceError
+from campaigns.errors import SpecError, UnknownChoiceError, UserError
 from campaigns.kinds import build_kind
 from campaigns.spec import CampaignSpec, SearchSpace
 from campaigns.workers import cores
@@ -23,6 +24,7 @@ from optimizer.references import ReferenceTable
 from optimizer.result_cache import open_cache
 from surrogates.protocols import Surrogate, SurrogateContext
 
+OWN_REFERENCES = "own_references"  # in a campaign's provenance
 PACKAGES = ("latentore", "torch", "botorch", "gpytorch", "pymatgen", "ase", "chgnet", "moyopy", "numpy")
 
 
@@ -54,7 +56,7 @@ class Parts:
 
     @property
     def oracle_context(self) -> OracleContext:
-        return OracleContext(device=self.device.type, folder=str(self.folder))
+        return oracle_context(self.spec, self.folder, self.device)
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -62,6 +64,7 @@ class Parts:
         found = {name: version(name) for name in PACKAGES}
         found["generator"] = self.base.version
         found["reference_table"] = self.references.version
+        found[OWN_REFERENCES] = json.dumps(own_references(self.spec, self.folder))
         return found
 
 
@@ -72,7 +75,8 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
     """
     device = _device(spec.device)
     objective = CampaignObjective.from_spec(spec)
-    cascade = Cascade.build(spec.oracles, OracleContext(device=device.type, folder=str(folder)), spec.space)
+    references = load_references(spec, folder)
+    cascade = Cascade.build(spec.oracles, oracle_context(spec, folder, device), spec.space)
     _check_properties(spec, cascade)
     _check_order(cascade)
     check_gates(spec, cascade)
@@ -88,7 +92,7 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
         folder=folder,
         device=device,
         objective=objective,
-        references=ReferenceTable.load(),
+        references=references,
         base=generator,
         generator=generator,
         starts=starts,
@@ -96,6 +100,27 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
         surrogate=build_kind("surrogate", spec.surrogate, SurrogateContext(device, objective.outcomes), "surrogate"),
         acquisition=build_kind("acquisition", spec.acquisition, None, "acquisition"),
     )
+
+
+def own_references(spec: CampaignSpec, folder: Path) -> tuple[str, ...]:
+    """Absolute paths of the campaign's own tables of known crystals."""
+    return tuple(str((folder / path).resolve()) for path in spec.references)
+
+
+def load_references(spec: CampaignSpec, folder: Path) -> ReferenceTable:
+    """The bundled table and the campaign's own. Raises SpecError where one cannot be read."""
+    paths = own_references(spec, folder)
+    for index, path in enumerate(paths):
+        try:
+            ReferenceTable.load(path)
+        except UserError as error:
+            raise SpecError(f"references.{index}", error.message, error.remedy) from error
+    return ReferenceTable.load(own=paths)
+
+
+def oracle_context(spec: CampaignSpec, folder: Path, device: torch.device) -> OracleContext:
+    """What the campaign's oracles are built with."""
+    return OracleContext(device=device.type, folder=str(folder), references=own_references(spec, folder))
 
 
 def _check_properties(spec: CampaignSpec, cascade: Cascade) -> None:

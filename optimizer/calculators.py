@@ -1,8 +1,8 @@
-"""Interatomic potentials: CHGNet by name, any other ASE calculator by import path.
+"""Interatomic potentials: CHGNet and SevenNet by name, any other ASE calculator by import path.
 
 CHGNet 0.3.0 (Deng et al., Nat. Mach. Intell. 5, 1031 (2023), doi:10.1038/s42256-023-00716-3) comes with
 weights in its wheel, trained on MPtrj. It predicts energies on the MP2020-corrected scale: they are never
-corrected again.
+corrected again. SevenNet-0 (`sevennet_calculator`, extra `verify`) predicts uncorrected ones and is corrected here.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ from campaigns.spec import Strict
 
 CHGNET = "chgnet"
 UNVERSIONED = "unversioned"
+SEVENNET = "sevennet"
+SEVENNET_VERSION = "sevennet-0-11Jul2024-mp2020"
+MP2020_POTENTIALS = ("chgnet-0.3.0", SEVENNET_VERSION)
+"""Potentials whose energies are on the Materials Project's corrected scale, so that its elements are their zero."""
+NAMED = f"write {CHGNET}, {SEVENNET}, or an import path like ase.calculators.emt:EMT"
 CHGNET_WEIGHTS = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
 CHGNET_SHA256 = "d14ab7c0f093efe64b60a7bcd540bca10e74fb7f46c86108a079af60524659d1"
 
@@ -34,7 +39,8 @@ class CalculatorParams(Strict):
     """Parameters shared by every oracle that asks a potential."""
 
     calculator: str = Field(
-        CHGNET, description="`chgnet`, or the import path of an ASE calculator, like ase.calculators.emt:EMT."
+        CHGNET,
+        description="`chgnet`, `sevennet`, or the import path of an ASE calculator, like ase.calculators.emt:EMT.",
     )
     calculator_args: dict[str, Any] = Field(
         default_factory=dict, description="Keyword arguments of a calculator given by import path."
@@ -71,6 +77,13 @@ def potential(params: CalculatorParams, device: str) -> Potential:
             raise ValueError("calculator chgnet takes no calculator_args; remove them")
         _verified_chgnet_weights()
         return Potential(CHGNET, "{}", device, "chgnet-0.3.0")
+    if params.calculator == SEVENNET:
+        if params.calculator_args:
+            raise ValueError("calculator sevennet takes no calculator_args; remove them")
+        from optimizer.sevennet_calculator import verified_sevennet_weights
+
+        verified_sevennet_weights()
+        return Potential(SEVENNET, "{}", device, SEVENNET_VERSION)
     try:
         args_json = json.dumps(params.calculator_args, sort_keys=True)
     except TypeError as error:
@@ -82,10 +95,7 @@ def potential(params: CalculatorParams, device: str) -> Potential:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"calculator {params.calculator!r} refuses {params.calculator_args}: {reason}") from error
     if not hasattr(made, "get_potential_energy"):
-        raise ValueError(
-            f"calculator {params.calculator!r} gives a {type(made).__name__}, no ASE calculator; "
-            "write chgnet, or an import path like ase.calculators.emt:EMT"
-        )
+        raise ValueError(f"calculator {params.calculator!r} gives a {type(made).__name__}, no ASE calculator; {NAMED}")
     package = params.calculator.partition(":")[0].partition(".")[0]
     suffix = f"-{hashlib.sha256(args_json.encode()).hexdigest()[:8]}" if params.calculator_args else ""
     return Potential(params.calculator, args_json, device, f"{params.calculator}-{_package_version(package)}{suffix}")
@@ -95,20 +105,23 @@ def potential(params: CalculatorParams, device: str) -> Potential:
 def _calculator(chosen: Potential) -> Calculator:
     if chosen.name == CHGNET:
         return _chgnet(chosen.device)
+    if chosen.name == SEVENNET:
+        from optimizer.sevennet_calculator import load_sevennet
+
+        return load_sevennet(chosen.device)
     return cast(Calculator, _import(chosen.name)(**json.loads(chosen.args_json)))
 
 
 def _import(path: str) -> Any:
     module_name, separator, attribute = path.partition(":")
-    remedy = "write chgnet, or an import path like ase.calculators.emt:EMT"
     if not separator or not module_name or not attribute:
-        raise ValueError(f"calculator {path!r} cannot be read; {remedy}")
+        raise ValueError(f"calculator {path!r} cannot be read; {NAMED}")
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise ValueError(f"calculator {path!r} cannot be imported ({error}); {remedy}") from error
+        raise ValueError(f"calculator {path!r} cannot be imported ({error}); {NAMED}") from error
     if not callable(factory := getattr(module, attribute, None)):
-        raise ValueError(f"calculator {path!r}: module {module_name} has no class {attribute}; {remedy}")
+        raise ValueError(f"calculator {path!r}: module {module_name} has no class {attribute}; {NAMED}")
     return factory
 
 

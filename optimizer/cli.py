@@ -12,6 +12,7 @@ import typer
 
 from campaigns.errors import CampaignInterrupted, LatentoreError, UnknownChoiceError, UserError
 from campaigns.workers import cores
+from optimizer.reference_commands import app as references_app
 
 if TYPE_CHECKING:
     from campaigns.spec import CampaignSpec
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(references_app, name="references")
 
 Campaign = Annotated[str, typer.Argument(help="A campaign YAML, or the name of an example like quickstart.")]
 Run = Annotated[str, typer.Argument(help="A run folder, or the name of a campaign under --runs-dir.")]
@@ -91,11 +93,11 @@ def _export(folder: Path, *, quiet: bool) -> None:
     from campaigns.store import CampaignStore
     from optimizer.display import print_cost, print_ranking
     from optimizer.export import export_campaign
-    from optimizer.references import ReferenceTable
+    from optimizer.known import known_to
     from optimizer.status import campaign_status
 
     with CampaignStore.open(folder) as store:
-        report = export_campaign(store, novelty=ReferenceTable.load().novelty)
+        report = export_campaign(store, novelty=known_to(store).novelty)
         summary = campaign_status(store)
     if not quiet:
         print_ranking(json.loads((report.folder / "ranking.json").read_text("utf-8")), report.folder)
@@ -122,9 +124,9 @@ def export(run: Run, runs_dir: RunsDir = Path("runs"), as_json: Json = False) ->
     """Rank what was found and write ranking.csv, ranking.json, CIF and extended-XYZ files."""
     with _open(run, runs_dir) as store:
         from optimizer.export import export_campaign
-        from optimizer.references import ReferenceTable
+        from optimizer.known import known_to
 
-        report = export_campaign(store, novelty=ReferenceTable.load().novelty)
+        report = export_campaign(store, novelty=known_to(store).novelty)
     document = json.loads((report.folder / "ranking.json").read_text("utf-8"))
     if as_json:
         _print_json({"folder": str(report.folder), **document})
@@ -132,6 +134,38 @@ def export(run: Run, runs_dir: RunsDir = Path("runs"), as_json: Json = False) ->
         from optimizer.display import print_ranking
 
         print_ranking(document, report.folder)
+
+
+@app.command()
+def verify(
+    run: Run,
+    runs_dir: RunsDir = Path("runs"),
+    top: Annotated[int, typer.Option(min=1, help="How many, from the head of the list.")] = 10,
+    calculator: Annotated[
+        str, typer.Option(help="sevennet, chgnet, or the import path of an ASE calculator.")
+    ] = "sevennet",
+    calculator_args: Annotated[str, typer.Option(help="Its keyword arguments as JSON.")] = "{}",
+    threshold: Annotated[
+        float, typer.Option(min=0, help="Hull distances further apart than this are flagged (eV/atom).")
+    ] = 0.05,
+    competing_phases: Annotated[
+        int | None,
+        typer.Option(min=0, help="Formulas made with the second potential; as in the campaign where absent."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Measure the top of the list again with a second potential, against a hull of its own, and export again.
+
+    The list then shows both values and their difference. It costs no budget; run it again to go on or change it.
+    """
+    from optimizer.calculators import CalculatorParams
+    from optimizer.reference_commands import json_arguments
+    from optimizer.verification import verify_campaign
+
+    params = CalculatorParams(calculator=calculator, calculator_args=json_arguments(calculator_args))
+    folder = run_folder(run, runs_dir)
+    verify_campaign(folder, params, top=top, threshold_ev_atom=threshold, formulas=competing_phases)
+    _export(folder, quiet=quiet)
 
 
 @app.command()

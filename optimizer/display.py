@@ -92,12 +92,14 @@ def _best(best: dict[str, Any] | None) -> str:
 def print_ranking(document: dict[str, Any], folder: Path) -> None:
     """What stands in ranking.json, narrow enough for a terminal of 80 columns; files are named by their rank."""
     wanted = list(dict.fromkeys([*document["spec"]["objectives"], *document["spec"]["constraints"]]))
+    again = [f"verified_{name}" for name in wanted]
+    wanted += [name for name in again if any(line.get(name) is not None for line in document["candidates"])]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("rank", "formula", "space group", *(_broken(name) for name in wanted), "feasible", "flags"):
         folds = name in ("formula", "flags")
         table.add_column(name, overflow="fold", no_wrap=not folds, min_width=10 if folds else None)
     for line in document["candidates"]:
-        values = [f"{line[name]:.4g}" for name in wanted]
+        values = ["" if line.get(name) is None else f"{line[name]:.4g}" for name in wanted]
         feasible = "yes" if line["feasible"] else "no"
         table.add_row(
             str(line["rank"]), line["formula"], line["space_group"], *values, feasible, "\n".join(line["flags"])

@@ -16,7 +16,7 @@ from importlib.resources import files
 from pymatgen.core import Composition
 
 from campaigns.records import Failed, FailureCode
-from optimizer.calculators import CHGNET, Potential
+from optimizer.calculators import MP2020_POTENTIALS, Potential
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ def elemental_references() -> ElementalReferences:
     return ElementalReferences({**data["energy_ev_atom"], **fitted}, frozenset(fitted))
 
 
-def require_chgnet(potential: Potential, purpose: str) -> None:
+def require_mp2020(potential: Potential, purpose: str) -> None:
     """Raises ValueError for a potential whose energies are not on the scale of the bundled references."""
-    if potential.name != CHGNET:
+    if potential.version not in MP2020_POTENTIALS:
         raise ValueError(
-            f"{purpose} has reference energies for chgnet only, not for {potential.name}; "
+            f"{purpose} has reference energies for chgnet and sevennet, not for {potential.name}; "
             "write `calculator: chgnet` here, or take this oracle out"
         )

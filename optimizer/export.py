@@ -12,7 +12,7 @@ import csv
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,12 @@ from campaigns.store import CampaignStore
 from optimizer.ranking import Ranked, Ranking, rank_candidates
 from optimizer.status import failures_by_stage
 from optimizer.swap import replace_folder
+from optimizer.verification import Verification, read_verification
 
 if TYPE_CHECKING:
     from optimizer.references import Novelty
+
+ENERGY = "energy_ev_atom"  # on each potential's own scale: not to be compared
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,16 @@ def _sweep(place: Path, me: Owner) -> None:
 
 def _write(folder: Path, store: CampaignStore, ranking: Ranking) -> None:
     properties = _property_order(store, ranking.entries)
-    rows = [table_row(entry, properties) for entry in ranking.entries]
+    verified = read_verification(store.folder)
+    rows = [{**table_row(entry, properties), **_second(entry, verified)} for entry in ranking.entries]
     for entry in ranking.entries:
         (folder / _file(entry)).write_text(entry.cif, encoding="utf-8")
-    _write_csv(folder / "ranking.csv", _columns(properties), rows)
+    columns = _columns(properties)
+    _write_csv(
+        folder / "ranking.csv",
+        [*columns, *(name for name in rows[0] if name not in columns)] if rows else columns,
+        rows,
+    )
     document = {
         "campaign": store.spec.name,
         "provenance": dict(store.provenance),
@@ -85,7 +94,7 @@ def _write(folder: Path, store: CampaignStore, ranking: Ranking) -> None:
         "known_left_out": ranking.known,
         "outside_left_out": ranking.outside,
         "candidates": [
-            {**row, "flags": list(entry.flags), "stages": _stages(entry)}
+            {**row, "flags": (row["flags"] or "").split(), "stages": _stages(entry)}
             for row, entry in zip(rows, ranking.entries, strict=True)
         ],
     }
@@ -139,6 +148,24 @@ def table_row(entry: Ranked, properties: list[str]) -> dict[str, Any]:
         "why": entry.why,
         "file": _file(entry),
     }
+
+
+def _second(entry: Ranked, verified: Mapping[str, Verification]) -> dict[str, Any]:
+    """What a second potential said, where the run was verified: its name, values and differences from the first's."""
+    if not verified:
+        return {}
+    names = list(dict.fromkeys(name for each in verified.values() for name in each.values if name != ENERGY))
+    found = verified.get(entry.candidate.id)
+    row: dict[str, Any] = {"verified_by": None if found is None else found.potential}
+    for name in names:
+        value = None if found is None or found.failure else found.values.get(name)
+        first = entry.values.get(name)
+        row[f"verified_{name}"] = value
+        row[f"verified_{name}_difference"] = None if value is None or first is None else value - first
+    row["verification_failure"] = None if found is None else found.failure or None
+    if found is not None:
+        row["flags"] = " ".join([*entry.flags, *found.flags(dict(entry.values))]) or None
+    return row
 
 
 def _file(entry: Ranked) -> str:

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OracleContext:
-    """What an oracle is built with. Relative paths in its parameters start at `folder`, the campaign file's."""
+    """What an oracle is built with. Relative paths in its parameters start at `folder`, the campaign file's;
+    `references` are the campaign's own tables of known crystals."""
 
     device: str  # "cpu" or "cuda"
     folder: str = "."
+    references: tuple[str, ...] = ()
 
 
 class Oracle(Protocol):

@@ -1,8 +1,8 @@
 """Known materials: the convex hull they span, and whether a crystal is one of them.
 
 The bundled table holds 17,284 Materials Project crystals with the energy that CHGNet gives them at their DFT
-geometry (`optimizer.reference_build` makes it). It is far from complete, so every hull distance says how much
-it rests on.
+geometry; a user's own come from `optimize references build`. It is far from complete, so every hull distance says how
+much it rests on, and `optimizer.hull` makes competing phases where it is too little.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
@@ -22,18 +22,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Structure
 
+from campaigns.crystals import crystal_from_json
 from campaigns.elements import SYMBOLS
 from campaigns.errors import UserError
 from campaigns.records import Failed
 from generative.protocols import EncodeFailure
 from generative.representations.wyckoff import fingerprint
 from generative.symmetry import mendeleev_rank
-from optimizer.elemental_references import elemental_references
+from optimizer.calculators import MP2020_POTENTIALS
+from optimizer.elemental_references import ElementalReferences, elemental_references
 
 COLUMNS = ("material_id", "formula", "space_group", "fingerprint", "energy_ev_atom")
 FORMULA_PART = re.compile(r"([A-Z][a-z]?)([\d.]*)")
+POTENTIAL_COLUMN, CRYSTAL_COLUMN = "potential", "crystal"  # a table may have these as well
+BUILD_REMEDY = "Give a table made by `optimize references build`."
+BUNDLED_POTENTIAL = "chgnet-0.3.0"
 COLUMN_OF = {symbol: column for column, symbol in enumerate(SYMBOLS)}
 
 
@@ -51,14 +57,17 @@ class KnownPhase:
 class HullDistance:
     """Energy above (positive) or below (negative) the hull of the known phases, and what that hull rests on.
 
-    `n_known_phases` counts the known compounds, elements aside, whose elements are all among the crystal's.
-    `sparse_edges` are the pairs of its elements without any known binary compound; `sparse` is true where
-    there is one.
+    `n_known_phases` counts the known compounds, elements aside, whose elements are all among the crystal's;
+    `n_competing` those made for lack of known ones (`optimizer.competing`). `sparse_edges` are the pairs of its
+    elements without any binary compound of either sort; `sparse` is true where there is one. `decomposes_to` names
+    the corners of the hull below it.
     """
 
     value_ev_atom: float
     n_known_phases: int
     sparse_edges: tuple[str, ...]
+    n_competing: int = 0
+    decomposes_to: tuple[str, ...] = ()
 
     @property
     def sparse(self) -> bool:
@@ -69,7 +78,8 @@ class HullDistance:
 class Novelty:
     """Whether a crystal is new, and the known material nearest to it, like "mp-149 Si (227)".
 
-    `basis` says how `nearest` was found: "fingerprint" (the same material, as far as symmetry tells),
+    `basis` says how `nearest` was found: "structure" (the same material, its crystal is to hand and matches),
+    "fingerprint" (the same material, as far as symmetry tells),
     "formula and space group", "composition" (`distance` is then above 0 or the space group differs), or
     "formula only" where the crystal has no fingerprint: it then counts as known if its formula is.
     """
@@ -91,25 +101,47 @@ class ReferenceTable:
     fingerprints: tuple[str, ...]  # "" where there is none
     energies_ev_atom: NDArray[np.float64]  # [n], NaN where there is none
     version: str
+    potential: str = BUNDLED_POTENTIAL  # version of the one that gave the energies
+    crystals: tuple[str, ...] = ()  # [n] as JSON, "" where not to hand; or none at all
 
     def __len__(self) -> int:
         return len(self.material_ids)
 
     @staticmethod
-    def load(path: str | Path | None = None) -> ReferenceTable:
-        """The bundled table, or a user's file with the same columns; read once per process.
+    def load(path: str | Path | None = None, own: Iterable[str | Path] = ()) -> ReferenceTable:
+        """The bundled table, or a user's file with the same columns, and with it the rows of the tables `own`.
 
-        Raises UserError where the file is missing or lacks a column.
+        Rows of `own` whose energies are another potential's take part in novelty only. Read once per process. Raises
+        UserError where a file is missing or lacks a column.
         """
-        return _load(None if path is None else str(Path(path).resolve()))
+        place = None if path is None else str(Path(path).resolve())
+        return _load_all(place, tuple(str(Path(each).resolve()) for each in own))
+
+    def with_rows_of(self, other: ReferenceTable) -> ReferenceTable:
+        """Both tables' rows, these first."""
+        comparable = other.potential == self.potential
+        energies = other.energies_ev_atom if comparable else np.full(len(other), np.nan)
+        return ReferenceTable(
+            self.material_ids + other.material_ids,
+            self.formulas + other.formulas,
+            np.concatenate([self.space_groups, other.space_groups]),
+            self.fingerprints + other.fingerprints,
+            np.concatenate([self.energies_ev_atom, energies]),
+            version=f"{self.version}+{other.version}",
+            potential=self.potential,
+            crystals=(self.crystals or ("",) * len(self)) + (other.crystals or ("",) * len(other)),
+        )
+
+    def rows_within(self, symbols: Iterable[str]) -> tuple[int, ...]:
+        """Rows made of nothing but these elements that have an energy."""
+        outside = np.ones(len(SYMBOLS), dtype=np.float32)
+        outside[[COLUMN_OF[symbol] for symbol in symbols]] = 0
+        inside = (self._fractions @ outside) == 0
+        return tuple(np.flatnonzero(inside & np.isfinite(self.energies_ev_atom)).tolist())
 
     def entries(self, chemical_system: Iterable[str]) -> tuple[KnownPhase, ...]:
         """The known compounds, elements aside, made of nothing but these elements, with their energies."""
-        outside = np.ones(len(SYMBOLS), dtype=np.float32)
-        outside[[COLUMN_OF[symbol] for symbol in chemical_system]] = 0
-        inside = (self._fractions @ outside) == 0
-        compound = (self._fractions > 0).sum(axis=1) > 1
-        rows = np.flatnonzero(inside & compound & np.isfinite(self.energies_ev_atom))
+        rows = [row for row in self.rows_within(chemical_system) if len(elements_of(self.formulas[row])) > 1]
         return tuple(
             KnownPhase(
                 self.material_ids[row],
@@ -120,21 +152,44 @@ class ReferenceTable:
             for row in rows
         )
 
-    def hull_distance(self, composition: Composition, energy_ev_atom: float) -> HullDistance | Failed:
-        """Distance of an energy (CHGNet's scale) from the hull of known compounds and elements, eV/atom.
+    def hull_distance(
+        self,
+        composition: Composition,
+        energy_ev_atom: float,
+        competing: tuple[KnownPhase, ...] = (),
+        *,
+        without: str = "",
+    ) -> HullDistance | Failed:
+        """Distance of an energy (on this table's scale) from the hull of known compounds and elements, eV/atom.
 
-        The crystal itself is no vertex, so the distance is negative where it lies below everything known.
-        Elements take part with their reference energies. Failed with NO_REFERENCE where an element has none.
+        `competing` are more compounds to take part; `without` names a known one, by id, that does not. The crystal
+        itself is no vertex, so the distance is negative where it lies below everything known. Elements take part with
+        their reference energies. Failed with NO_REFERENCE where an element has none.
         """
         symbols = frozenset(element.symbol for element in composition.elements)
-        references = elemental_references()
+        references = self.elements
         if failed := references.missing(symbols):
             return failed
         if len(symbols) == 1:
             return HullDistance(references.formation_energy(composition, energy_ev_atom), 0, ())
-        diagram, n_known, sparse_edges = _hull(self, symbols)
-        on_hull = float(diagram.get_hull_energy_per_atom(composition))
-        return HullDistance(energy_ev_atom - on_hull, n_known, sparse_edges)
+        inside = tuple(phase for phase in competing if elements_of(phase.formula) <= symbols)
+        diagram, n_known, sparse_edges = _hull(self, symbols, inside, without)
+        corners, on_hull = diagram.get_decomp_and_hull_energy_per_atom(composition)
+        names = tuple(sorted(str(getattr(corner, "name", "")) for corner in corners))
+        return HullDistance(energy_ev_atom - float(on_hull), n_known, sparse_edges, len(inside), names)
+
+    @cached_property
+    def elements(self) -> ElementalReferences:
+        """The bundled references on the Materials Project's corrected scale; elsewhere the table's own elements, each
+        with the lowest energy it has here."""
+        if self.potential in MP2020_POTENTIALS:
+            return elemental_references()
+        lowest: dict[str, float] = {}
+        for row in self._by_energy.tolist():
+            found, energy = elements_of(self.formulas[row]), float(self.energies_ev_atom[row])
+            if len(found) == 1 and np.isfinite(energy):
+                lowest.setdefault(next(iter(found)), energy)
+        return ElementalReferences(lowest, frozenset())
 
     def is_known(self, crystal_fingerprint: str) -> tuple[str, ...]:
         """Ids of the known materials with this fingerprint, lowest energy first; empty for a new one."""
@@ -142,20 +197,31 @@ class ReferenceTable:
         return tuple(self.material_ids[row] for row in rows)
 
     def novelty(self, crystal: Structure) -> Novelty:
-        """Is it new, and what is nearest: by fingerprint, by formula and space group, by composition."""
+        """Is it new, and what is nearest: by fingerprint, by structure, by formula and space group, by composition.
+
+        Where a known material of the same formula is to hand as a crystal, pymatgen's StructureMatcher with its default
+        tolerances has the last word on that one; elsewhere equal fingerprints make it known.
+        """
         code = fingerprint(crystal)
-        formula = crystal.composition.reduced_formula
-        same_formula = self._by_formula.get(formula, ())
+        same_formula = self._by_formula.get(crystal.composition.reduced_formula, ())
+        matching = [row for row in same_formula if self.crystals and self.crystals[row]]
+        if (same := self._match(crystal, matching)) is not None:
+            return Novelty(False, self.label(same), 0.0, "structure")
         if isinstance(code, EncodeFailure):
             nearest, distance = self._nearest_composition(crystal.composition)
-            return Novelty(not same_formula, self.label(nearest), distance, "formula only")
-        if rows := self._by_fingerprint.get(code):
+            return Novelty(len(matching) == len(same_formula), self.label(nearest), distance, "formula only")
+        if rows := [row for row in self._by_fingerprint.get(code, ()) if row not in matching]:
             return Novelty(False, self.label(rows[0]), 0.0, "fingerprint")
         space_group = int(code.partition(":")[0])
-        if rows := tuple(row for row in same_formula if self.space_groups[row] == space_group):
+        if rows := [row for row in same_formula if self.space_groups[row] == space_group]:
             return Novelty(True, self.label(rows[0]), 0.0, "formula and space group")
         nearest, distance = self._nearest_composition(crystal.composition)
         return Novelty(True, self.label(nearest), distance, "composition")
+
+    def _match(self, crystal: Structure, rows: Iterable[int]) -> int | None:
+        """The first of these rows whose crystal is this one."""
+        matcher = StructureMatcher()
+        return next((row for row in rows if matcher.fit(crystal, crystal_from_json(self.crystals[row]))), None)
 
     def label(self, row: int) -> str:
         """Id, formula and space group of a row, like "mp-149 Si (227)"."""
@@ -216,21 +282,38 @@ def cumulative_in_chemical_order(fractions: NDArray[np.float32]) -> NDArray[np.f
     return np.cumsum(fractions[:, order], axis=1, dtype=np.float32)
 
 
+@cache
+def elements_of(formula: str) -> frozenset[str]:
+    """The symbols in a reduced formula."""
+    return frozenset(symbol for symbol, _ in FORMULA_PART.findall(formula))
+
+
 @lru_cache(maxsize=256)
-def _hull(table: ReferenceTable, symbols: frozenset[str]) -> tuple[PhaseDiagram, int, tuple[str, ...]]:
-    """The phase diagram of the known phases, their number, and the binary edges without any."""
-    known = table.entries(symbols)
-    energies = elemental_references().energy_ev_atom
-    entries = [PDEntry(Composition(symbol), energies[symbol]) for symbol in symbols]
-    for phase in known:
+def _hull(
+    table: ReferenceTable, symbols: frozenset[str], competing: tuple[KnownPhase, ...], without: str
+) -> tuple[PhaseDiagram, int, tuple[str, ...]]:
+    """The phase diagram of known and competing phases, the number of known ones, and the binary edges without any."""
+    known = tuple(phase for phase in table.entries(symbols) if phase.material_id != without)
+    energies = table.elements.energy_ev_atom
+    entries = [PDEntry(Composition(symbol), energies[symbol], name=symbol) for symbol in sorted(symbols)]
+    for phase in (*known, *competing):
         composition = Composition(phase.formula)
-        entries.append(PDEntry(composition, phase.energy_ev_atom * composition.num_atoms))
+        name = f"{phase.formula} ({phase.material_id})"
+        entries.append(PDEntry(composition, phase.energy_ev_atom * composition.num_atoms, name=name))
     binaries = {frozenset(e.symbol for e in entry.composition.elements) for entry in entries}
     edges = tuple(f"{a}-{b}" for a, b in combinations(sorted(symbols), 2) if frozenset((a, b)) not in binaries)
     return PhaseDiagram(entries), len(known), edges
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
+def _load_all(path: str | None, own: tuple[str, ...]) -> ReferenceTable:
+    table = _load(path)
+    for each in own:
+        table = table.with_rows_of(_load(each))
+    return table
+
+
+@lru_cache(maxsize=8)
 def _load(path: str | None) -> ReferenceTable:
     if path is None:
         content = files("optimizer").joinpath("data/reference.csv.gz").read_bytes()
@@ -238,7 +321,8 @@ def _load(path: str | None) -> ReferenceTable:
         try:
             content = Path(path).read_bytes()
         except OSError as error:
-            raise UserError(f"{path}: {error.strerror}.", "Give a table made by optimizer.reference_build.") from None
+            raise UserError(f"{path}: {error.strerror}.", BUILD_REMEDY) from None
+    csv.field_size_limit(10_000_000)
     text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     rows = csv.DictReader(io.StringIO(text.decode("utf-8")))
     if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
@@ -246,7 +330,13 @@ def _load(path: str | None) -> ReferenceTable:
             f"{path}: lacks the column {missing[0]}.",
             f"A reference table has the columns {', '.join(COLUMNS)}.",
         )
-    cells = [[row[name] for name in COLUMNS] for row in rows]
+    cells, crystals, potentials = [], [], set()
+    for row in rows:
+        cells.append([row[name] for name in COLUMNS])
+        crystals.append(row.get(CRYSTAL_COLUMN) or "")
+        potentials.add(row.get(POTENTIAL_COLUMN) or BUNDLED_POTENTIAL)
+    if len(potentials) != 1:
+        raise UserError(f"{path}: holds {'energies of several potentials' if potentials else 'no row'}.", BUILD_REMEDY)
     ids, formulas, groups, codes, energies = zip(*cells, strict=True)
     return ReferenceTable(
         material_ids=ids,
@@ -255,4 +345,6 @@ def _load(path: str | None) -> ReferenceTable:
         fingerprints=codes,
         energies_ev_atom=np.array([float(energy) if energy else np.nan for energy in energies]),
         version=hashlib.sha256(text).hexdigest()[:12],
+        potential=potentials.pop(),
+        crystals=tuple(crystals) if any(crystals) else (),
     )

@@ -1,10 +1,10 @@
-"""Distance of the crystal as given (put `relax` before it) from the convex hull of the known phases.
+"""Distance of the crystal as given (put `relax` before it) from the convex hull of known and competing phases.
 
-The crystal is no vertex of that hull: a negative value lies below everything known. The table of known phases
-is far from complete, so a value says little where `n_known_phases` is small or the flag `hull_sparse` stands:
-then at least one pair of the crystal's elements has no known binary compound. Known phases carry CHGNet's
-energy at their DFT geometry; relaxing lowers an energy by a few meV/atom, so relaxed crystals come out that
-much too stable.
+The crystal is no vertex of that hull: a negative value lies below everything that is compared with it. The table of
+known phases is far from complete. Where it lacks what is known to exist, competing phases are made
+(`optimizer.competing`): outside the budget, counted in `details`. The flag `hull_sparse` stands where a pair of the
+crystal's elements has no binary compound of either sort. Known phases carry the energy at their DFT geometry; relaxing
+lowers an energy by a few meV/atom, so relaxed crystals come out that much too stable.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from pymatgen.core import Structure
 
 from campaigns.errors import UserError
 from campaigns.records import Failed, Measured, Property
+from generative.protocols import EncodeFailure
+from generative.representations.wyckoff import fingerprint
 from optimizer.calculators import CalculatorParams, Potential, potential
-from optimizer.elemental_references import elemental_references, require_chgnet
+from optimizer.competing import DEFAULT_FORMULAS, require_cache
+from optimizer.hull import judged_distance
 from optimizer.measuring import one_by_one
 from optimizer.references import ReferenceTable
 from optimizer.relaxation import single_point_energy
@@ -31,16 +34,21 @@ if TYPE_CHECKING:
 ABOVE_HULL = Property(
     "energy_above_hull_ev_atom",
     "eV/atom",
-    "Energy above the hull of known phases; negative below everything known",
+    "Energy above the hull of known and competing phases; negative below all of them",
 )
 
 
 class Params(CalculatorParams):
-    """Which potential (only chgnet has reference energies) and which known phases."""
+    """Which potential, which known phases, and how many phases are made where these are few."""
 
     reference: str | None = Field(
-        None,
-        description="A table made by `python -m optimizer.reference_build`; the bundled one where absent.",
+        None, description="A table made by `optimize references build`; the bundled one where absent."
+    )
+    competing_phases: int = Field(
+        DEFAULT_FORMULAS,
+        ge=0,
+        le=50,
+        description="Formulas made per pair and triple of elements where known phases are missing; 0 for none.",
     )
 
 
@@ -48,9 +56,11 @@ class Params(CalculatorParams):
 class EnergyAboveHullOracle:
     potential: Potential
     reference: str | None
+    own: tuple[str, ...]
+    formulas: int
     version: str
     properties: ClassVar[tuple[Property, ...]] = (ABOVE_HULL,)
-    nominal_seconds: ClassVar[float] = 0.1
+    nominal_seconds: ClassVar[float] = 0.1  # of the crystal's own energy: competing phases are not budgeted
     of_geometry: ClassVar[bool] = True
 
     def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
@@ -60,23 +70,48 @@ class EnergyAboveHullOracle:
         energy = single_point_energy(crystal, self.potential.calculator)
         if isinstance(energy, Failed):
             return energy
-        hull = ReferenceTable.load(self.reference).hull_distance(crystal.composition, energy)
-        if isinstance(hull, Failed):
-            return hull
-        flags = elemental_references().flags(element.symbol for element in crystal.composition.elements)
+        table = ReferenceTable.load(self.reference, self.own)
+        mark = fingerprint(crystal)
+        judged = judged_distance(
+            crystal.composition,
+            energy,
+            "" if isinstance(mark, EncodeFailure) else mark,
+            table=table,
+            potential=self.potential,
+            formulas=self.formulas,
+        )
+        if isinstance(judged, Failed):
+            return judged
+        hull = judged.distance
+        flags = table.elements.flags(element.symbol for element in crystal.composition.elements)
         if hull.sparse:
             flags = ("hull_sparse", *flags)
-        details = {"n_known_phases": hull.n_known_phases, "sparse_edges": list(hull.sparse_edges)}
+        details = {
+            "n_known_phases": hull.n_known_phases,
+            "n_competing_phases": hull.n_competing,
+            "sparse_edges": list(hull.sparse_edges),
+            "decomposes_to": list(hull.decomposes_to),
+            "competing_relaxations": {made.name: made.relaxations for made in judged.made if made.relaxations},
+        }
         return Measured({ABOVE_HULL.name: hull.value_ev_atom}, crystal, flags, details)
 
 
 def build(params: Params, context: OracleContext) -> EnergyAboveHullOracle:
-    """Raises ValueError for a potential without reference energies or a table that cannot be read."""
+    """Raises ValueError where the table cannot be read or is another potential's, or the cache cannot be written."""
     chosen = potential(params, context.device)
-    require_chgnet(chosen, "energy_above_hull")
     reference = None if params.reference is None else str(Path(context.folder) / params.reference)
     try:
-        table = ReferenceTable.load(reference)
+        table = ReferenceTable.load(reference, context.references)
     except UserError as error:
         raise ValueError(str(error)) from error
-    return EnergyAboveHullOracle(chosen, reference, f"energy_above_hull-1 {chosen.version} table-{table.version}")
+    if table.potential != chosen.version:
+        place = "the bundled table" if reference is None else reference
+        raise ValueError(
+            f"{place} holds energies of {table.potential}, but the calculator here is {chosen.name} ({chosen.version}); "
+            "make one with `optimize references build` and name it as `reference`"
+        )
+    if params.competing_phases:
+        require_cache()
+    made = f" competing-{params.competing_phases}" if params.competing_phases else ""
+    version = f"energy_above_hull-2 {chosen.version} table-{table.version}{made}"
+    return EnergyAboveHullOracle(chosen, reference, context.references, params.competing_phases, version)

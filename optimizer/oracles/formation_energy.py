@@ -1,8 +1,8 @@
-"""Formation energy of the crystal as given (put `relax` before it), from CHGNet and the elements' reference
-energies.
+"""Formation energy of the crystal as given (put `relax` before it), from a potential and the elements'
+reference energies.
 
-CHGNet's energies and the references are both on the Materials Project's corrected scale; nothing is corrected
-here.
+The energies of CHGNet, of SevenNet as its calculator gives them, and the references are all on the Materials Project's
+corrected scale; nothing is corrected here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pymatgen.core import Structure
 
 from campaigns.records import Failed, Measured, Property
 from optimizer.calculators import CalculatorParams, Potential, potential
-from optimizer.elemental_references import elemental_references, require_chgnet
+from optimizer.elemental_references import elemental_references, require_mp2020
 from optimizer.measuring import one_by_one
 from optimizer.relaxation import single_point_energy
 
@@ -26,7 +26,7 @@ FORMATION_ENERGY = Property("formation_energy_ev_atom", "eV/atom", "Energy again
 
 
 class Params(CalculatorParams):
-    """Which potential; only chgnet has reference energies."""
+    """Which potential; only chgnet and sevennet have reference energies."""
 
 
 @dataclass(frozen=True)
@@ -55,5 +55,5 @@ class FormationEnergyOracle:
 def build(params: Params, context: OracleContext) -> FormationEnergyOracle:
     """Raises ValueError for a potential without reference energies."""
     chosen = potential(params, context.device)
-    require_chgnet(chosen, "formation_energy")
+    require_mp2020(chosen, "formation_energy")
     return FormationEnergyOracle(chosen, f"formation_energy-1 {chosen.version}")

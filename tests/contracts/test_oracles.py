@@ -37,6 +37,7 @@ NEEDED = {
     "bulk_modulus": EMT,
     "elastic": EMT,
     "dynamical_stability": EMT,
+    "energy_above_hull": {"competing_phases": 0},
 }
 """Parameters of the kinds that cannot do without, or that would be slow."""
 

@@ -59,7 +59,7 @@ def test_arguments_reach_the_calculator_and_change_the_version():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"calculator": "emt"}, "cannot be read; write chgnet, or an import path"),
+        ({"calculator": "emt"}, "cannot be read; write chgnet, sevennet, or an import path"),
         ({"calculator": "no.such.module:X"}, "cannot be imported"),
         ({"calculator": "ase.calculators.emt:Nope"}, "has no class Nope"),
         ({"calculator": "ase.calculators.singlepoint:SinglePointCalculator"}, "refuses {}: TypeError"),

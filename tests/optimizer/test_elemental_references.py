@@ -7,7 +7,7 @@ from pymatgen.core import Composition
 
 from campaigns.records import FailureCode
 from optimizer.calculators import CalculatorParams, potential
-from optimizer.elemental_references import elemental_references, require_chgnet
+from optimizer.elemental_references import elemental_references, require_mp2020
 
 
 def test_the_numbers_are_the_materials_projects():
@@ -39,4 +39,4 @@ def test_missing_and_fitted_elements_are_named():
 def test_another_potential_is_refused_with_the_remedy():
     chosen = potential(CalculatorParams(calculator="ase.calculators.emt:EMT"), "cpu")
     with pytest.raises(ValueError, match="write `calculator: chgnet`"):
-        require_chgnet(chosen, "formation_energy")
+        require_mp2020(chosen, "formation_energy")

@@ -21,7 +21,7 @@ def _crystal(a: str, b: str, edge: float, group: int = 225) -> Structure:
 
 def test_a_known_phase_is_on_or_above_its_hull_and_an_alloy_of_salts_is_flagged():
     crystals = [_crystal("Pr", "O", 5.1), _crystal("Na", "Hf", 5.5)]
-    outcomes = dict(build(Params(), OracleContext("cpu")).evaluate(crystals, seed=0))
+    outcomes = dict(build(Params(competing_phases=0), OracleContext("cpu")).evaluate(crystals, seed=0))
     assert isinstance(outcomes[0], Measured)
     assert outcomes[0].values["energy_above_hull_ev_atom"] > -0.05
     assert outcomes[0].details["n_known_phases"] > 0
@@ -29,7 +29,9 @@ def test_a_known_phase_is_on_or_above_its_hull_and_an_alloy_of_salts_is_flagged(
     assert isinstance(outcomes[1], Measured)
     assert outcomes[1].values["energy_above_hull_ev_atom"] > 0.1
     assert outcomes[1].flags == ("hull_sparse",)
-    assert outcomes[1].details == {"n_known_phases": 0, "sparse_edges": ["Hf-Na"]}
+    assert outcomes[1].details["n_known_phases"] == outcomes[1].details["n_competing_phases"] == 0
+    assert outcomes[1].details["sparse_edges"] == ["Hf-Na"]
+    assert outcomes[1].details["decomposes_to"] == ["Hf", "Na"]
 
 
 def test_a_users_table_is_found_beside_the_campaign_file_and_named_in_the_version(tmp_path: Path):
@@ -46,5 +48,7 @@ def test_a_users_table_is_found_beside_the_campaign_file_and_named_in_the_versio
 def test_what_cannot_work_is_refused_when_it_is_built(tmp_path: Path):
     with pytest.raises(ValueError, match="No such file"):
         build(Params(reference="none.csv"), OracleContext("cpu", str(tmp_path)))
-    with pytest.raises(ValueError, match="chgnet only"):
+    with pytest.raises(
+        ValueError, match=r"holds energies of chgnet-0\.3\.0, but the calculator here is ase\.calculators\.emt:EMT"
+    ):
         build(Params(calculator="ase.calculators.emt:EMT"), OracleContext("cpu"))

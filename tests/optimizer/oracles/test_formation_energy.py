@@ -35,5 +35,5 @@ def test_an_element_without_reference_fails_that_crystal_only():
 
 
 def test_a_potential_without_references_is_refused():
-    with pytest.raises(ValueError, match="chgnet only"):
+    with pytest.raises(ValueError, match="for chgnet and sevennet"):
         build(Params(calculator="ase.calculators.emt:EMT"), CONTEXT)

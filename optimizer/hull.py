@@ -1,0 +1,60 @@
+"""Distance to the hull of known phases, with competing phases made where it would be too empty to say anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pymatgen.core import Composition
+
+from campaigns.records import Failed
+from optimizer.calculators import Potential
+from optimizer.competing import MadeSet, competing_phases
+from optimizer.references import HullDistance, KnownPhase, ReferenceTable
+
+NEAR_EV_ATOM = 0.2
+"""A crystal further above what is known already is no candidate, and more phases could only raise it: none are made."""
+
+
+@dataclass(frozen=True)
+class JudgedDistance:
+    """A distance and the sets of made phases that took part, pairs of elements first."""
+
+    distance: HullDistance
+    made: tuple[MadeSet, ...]
+
+
+def judged_distance(
+    composition: Composition,
+    energy_ev_atom: float,
+    crystal_fingerprint: str,
+    *,
+    table: ReferenceTable,
+    potential: Potential,
+    formulas: int,
+    without: str = "",
+) -> JudgedDistance | Failed:
+    """Distance of an energy on the scale of `potential`, whose table it is, from known and competing phases.
+
+    Phases are made of pairs of the elements where the distance is below NEAR_EV_ATOM, then of triples where it still
+    is; `formulas` as in `competing_phases`, 0 for none. A made phase with the crystal's own fingerprint is the crystal
+    itself and no vertex. `without` leaves a known phase out, by id.
+    """
+    symbols = sorted(element.symbol for element in composition.elements)
+    found = table.hull_distance(composition, energy_ev_atom, without=without)
+    made: list[MadeSet] = []
+    for size in (2, 3):
+        if isinstance(found, Failed):
+            return found
+        if not formulas or len(symbols) < size or found.value_ev_atom > NEAR_EV_ATOM:
+            break
+        made += competing_phases(symbols, size, potential, table, formulas)
+        competing = competing_corners(made, crystal_fingerprint)
+        found = table.hull_distance(composition, energy_ev_atom, competing, without=without)
+    return found if isinstance(found, Failed) else JudgedDistance(found, tuple(made))
+
+
+def competing_corners(made: Iterable[MadeSet], crystal_fingerprint: str) -> tuple[KnownPhase, ...]:
+    """All made phases but those that are the crystal itself."""
+    phases = (phase for each in made for phase in each.phases)
+    return tuple(p.phase for p in phases if not p.fingerprint or p.fingerprint != crystal_fingerprint)
