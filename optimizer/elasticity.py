@@ -8,7 +8,7 @@ direction):
   Piola-Kirchhoff stress: in this strain, Birch's, the law stays linear over such a range;
 - energies are fitted beside stresses, with the same weight along each strain.
 Every strain counts once for each operation of the point group, so that few are computed and the tensor has the
-crystal's symmetry. Ions held in place would give another tensor: silicon's C44 half as large again.
+crystal's symmetry. Ions held in place would give another tensor: silicon's C44 a quarter larger with CHGNet.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
-from shared_fixtures import on_one_thread
+from shared_fixtures import caches_of_its_own, on_one_thread
 
 from campaigns.kinds import GROUPS, available_kinds
 
@@ -25,14 +25,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(("role", "kind"), every)
     if "device" in metafunc.fixturenames:
         metafunc.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _caches_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What a kind keeps in the user's cache folder, workers' too, goes to a temporary one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture
@@ -51,4 +43,4 @@ def disturb() -> Iterator[Callable[[int], None]]:
     torch.set_rng_state(states[2])
 
 
-__all__ = ["on_one_thread"]
+__all__ = ["caches_of_its_own", "on_one_thread"]

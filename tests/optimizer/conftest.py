@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from shared_fixtures import optimize
+from shared_fixtures import caches_of_its_own, optimize
 
-__all__ = ["optimize"]
+__all__ = ["caches_of_its_own", "optimize"]

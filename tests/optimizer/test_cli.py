@@ -236,3 +236,10 @@ def test_every_reference_of_the_schema_resolves(optimize):
 def test_bundled_examples_are_found_by_name():
     for name in cli.example_names():
         assert load_spec(cli.campaign_path(name))
+
+
+def test_check_says_how_good_a_predictor_is(optimize):
+    code, out, _ = optimize("check", SPECS / "valid" / "physics_and_predictors.yaml")
+    assert code == 0
+    assert "mean absolute error" in out
+    assert "on formulas left out" in " ".join(out.split())

