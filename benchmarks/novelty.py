@@ -2,9 +2,9 @@
 
     python -m benchmarks.novelty
 
-Samples of the bundled generator, relaxed or not: the geometry does not matter for the time. With `--own N` the first N of
-them also stand in a table of known crystals with structures, which StructureMatcher then compares. One thread.
-Bar: 1,000 in less than a minute.
+Samples of the bundled generator, relaxed or not: the geometry does not matter for the time. With `--own N` the first N
+of them also stand in a table of known crystals with structures, which StructureMatcher then compares. One thread. Bar:
+1,000 in less than a minute.
 """
 
 from __future__ import annotations
