@@ -84,14 +84,20 @@ class MadeSet:
 
 
 def competing_phases(
-    symbols: Iterable[str], size: int, potential: Potential, table: ReferenceTable, formulas: int
+    symbols: Iterable[str],
+    size: int,
+    potential: Potential,
+    table: ReferenceTable,
+    formulas: int,
+    *,
+    without: str = "",
 ) -> tuple[MadeSet, ...]:
     """The made phases of every set of `size` (2 or 3) of these elements, from the cache or made now and put there.
 
-    `formulas` is the most formulas that are tried per set, likeliest first. Raises OSError where the cache cannot be
-    written.
+    `formulas` is the most formulas that are tried per set, likeliest first; `without` names a known phase, by id, that
+    counts as missing. Raises OSError where the cache cannot be written.
     """
-    return tuple(_made(chosen, potential, table, formulas) for chosen in combinations(sorted(symbols), size))
+    return tuple(_made(chosen, potential, table, formulas, without) for chosen in combinations(sorted(symbols), size))
 
 
 def cache_folder() -> Path:
@@ -116,7 +122,9 @@ def require_cache() -> None:
 
 
 @lru_cache(maxsize=4096)
-def plan(symbols: tuple[str, ...], table: ReferenceTable, formulas: int) -> tuple[tuple[Decoration, ...], ...]:
+def plan(
+    symbols: tuple[str, ...], table: ReferenceTable, formulas: int, without: str = ""
+) -> tuple[tuple[Decoration, ...], ...]:
     """Per formula to be tried, likeliest first, the decorations of it, likeliest first.
 
     Formulas of known crystals that the table has no energy for; of a pair that the table has none of and no formula is
@@ -124,7 +132,7 @@ def plan(symbols: tuple[str, ...], table: ReferenceTable, formulas: int) -> tupl
     """
     if formulas < 1:
         return ()
-    in_table = {phase.formula for phase in table.entries(symbols)}
+    in_table = {phase.formula for phase in table.entries(symbols) if phase.material_id != without}
     exact = {formula for formula in in_table if elements_of(formula) == set(symbols)}
     by_formula: dict[str, list[Decoration]] = defaultdict(list)
     for decoration in prototypes().decorations(symbols):
@@ -137,9 +145,11 @@ def plan(symbols: tuple[str, ...], table: ReferenceTable, formulas: int) -> tupl
 
 
 @lru_cache(maxsize=4096)
-def _made(symbols: tuple[str, ...], potential: Potential, table: ReferenceTable, formulas: int) -> MadeSet:
+def _made(
+    symbols: tuple[str, ...], potential: Potential, table: ReferenceTable, formulas: int, without: str
+) -> MadeSet:
     name = "-".join(symbols)
-    tried = plan(symbols, table, formulas)
+    tried = plan(symbols, table, formulas, without)
     if not tried:
         return MadeSet(name, (), 0, 0, 0, 0.0)
     todo = [[d.prototype, d.elements] for group in tried for d in group]

@@ -62,6 +62,9 @@ def print_status(summary: dict[str, Any]) -> None:
     table.add_row("budget", f"{calls}, {budget['oracle_seconds']:.0f} s in oracles")
     for stage, spent in summary["stages"].items():
         table.add_row("", f"{stage}: {spent['entered']} in, {spent['failed']} failed, {spent['seconds']:.0f} s")
+    if (made := summary["competing_phases"])["sets"]:
+        said = f"{made['relaxations']} relaxations for {made['sets']} sets of elements, outside the budget"
+        table.add_row("competing phases", said)
     table.add_row("failures", failures_in_words(summary["failures_by_stage"]) or "none")
     for each in summary["refinements"]:
         verdict = f"goes on with {each['generator']}" if each["accepted"] else f"rolled back: {each['why']}"

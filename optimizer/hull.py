@@ -48,7 +48,7 @@ def judged_distance(
             return found
         if not formulas or len(symbols) < size or found.value_ev_atom > NEAR_EV_ATOM:
             break
-        made += competing_phases(symbols, size, potential, table, formulas)
+        made += competing_phases(symbols, size, potential, table, formulas, without=without)
         competing = competing_corners(made, crystal_fingerprint)
         found = table.hull_distance(composition, energy_ev_atom, competing, without=without)
     return found if isinstance(found, Failed) else JudgedDistance(found, tuple(made))

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from campaigns.records import Candidate, Failed, final_crystal, first_failure, last_values
+from campaigns.records import Candidate, Failed, Measured, StageOutcome, final_crystal, first_failure, last_values
 from campaigns.store import CampaignStore
 from optimizer.objective import CampaignObjective
 
@@ -58,6 +58,7 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             }
             for stage, count in spent.stage_counts.items()
         },
+        "competing_phases": _competing(outcomes),
         "refinements": [
             {"round": phase.round, **{key: phase.figures.get(key) for key in ("accepted", "why", "generator")}}
             for phase in phases
@@ -71,6 +72,17 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             for event in [event for event in events if event.kind != CLOCK][-LAST_EVENTS:]
         ],
     }
+
+
+def _competing(outcomes: Mapping[str, Sequence[StageOutcome]]) -> dict[str, int]:
+    """Sets of elements for which phases were made for a hull, and the relaxations of these, outside the budget; what
+    another campaign had made before is counted here too."""
+    relaxations: dict[str, int] = {}
+    for stages in outcomes.values():
+        for stage in stages:
+            if isinstance(stage.outcome, Measured):
+                relaxations |= stage.outcome.details.get("competing_relaxations", {})
+    return {"sets": len(relaxations), "relaxations": sum(relaxations.values())}
 
 
 def _in_hand(store: CampaignStore, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ase.build import bulk
 from pymatgen.core import Composition, Structure
 
 from campaigns.artifacts import write_durably
@@ -37,7 +38,7 @@ from optimizer.prototypes import prototypes, type_of
 from optimizer.ranking import Ranked, rank_candidates
 from optimizer.reference_build import write_table
 from optimizer.references import ReferenceTable, elements_of
-from optimizer.relaxation import Relaxed, relax
+from optimizer.relaxation import Relaxed, relax, to_structure
 
 FILE = "verification.json"
 FOLDER = "verification"
@@ -107,7 +108,8 @@ def verify_campaign(
         space = store.spec.space
     systems = [frozenset(entry.crystal.composition.get_el_amt_dict()) for entry in entries]
     wanted = {row for system in systems for row in near_hull(table, system)}
-    place, rebuilt = _write_hull(folder / FOLDER, table, sorted(wanted), second)
+    elements = sorted({symbol for system in systems for symbol in system})
+    place, rebuilt = _write_hull(folder / FOLDER, table, sorted(wanted), elements, second)
     cascade = Cascade(_stages(oracles, params, place, formulas, OracleContext(device)), space)
     found: dict[str, Verification] = {}
     for entry, system in tracked(list(zip(entries, systems, strict=True)), "verifying", len(entries)):
@@ -152,28 +154,36 @@ def rebuilt_crystal(table: ReferenceTable, row: int) -> Structure | None:
     return None if isinstance(crystal, DecodeFailure) else crystal
 
 
+def element_crystal(symbol: str) -> Structure | None:
+    """The element as ASE knows it at room temperature; None for molecules and low symmetries."""
+    try:
+        return to_structure(bulk(symbol))
+    except (ValueError, KeyError, RuntimeError):
+        return None
+
+
 def _write_hull(
-    folder: Path, table: ReferenceTable, rows: Sequence[int], second: Potential
+    folder: Path, table: ReferenceTable, rows: Sequence[int], elements: Sequence[str], second: Potential
 ) -> tuple[Path, frozenset[int]]:
-    """The second potential's table of these known phases, relaxed with it, and which rows are in it."""
+    """The second potential's table of these known phases and elements, relaxed with it, and which rows are in it."""
     stem = f"references-{second.version.replace(':', '-').replace('/', '-')}"
-    found, rebuilt = _earlier(folder, stem, second), set()
-    for row in tracked(list(rows), "known phases", len(rows)):
-        name = table.material_ids[row]
-        if name not in found:
-            crystal = rebuilt_crystal(table, row)
-            relaxed = None if crystal is None else relax(crystal, second.calculator, LOOSE)
-            if not isinstance(relaxed, Relaxed):
-                continue
+    found = _earlier(folder, stem, second)
+    wanted = {table.material_ids[row]: rebuilt_crystal(table, row) for row in rows}
+    wanted |= {f"element-{symbol}": element_crystal(symbol) for symbol in elements}
+    for name, crystal in tracked(list(wanted.items()), "known phases", len(wanted)):
+        if name in found or crystal is None:
+            continue
+        relaxed = relax(crystal, second.calculator, LOOSE)
+        if isinstance(relaxed, Relaxed):
             found[name] = (relaxed.crystal, relaxed.energy_ev_atom)
-        rebuilt.add(row)
-    names = {table.material_ids[row] for row in rebuilt}
+    names = wanted.keys() & found.keys()
     if not names:
         raise UserError("no known phase of these chemical systems could be rebuilt.", "Bring them as `references`.")
+    rebuilt = frozenset(row for row in rows if table.material_ids[row] in names)
     digest = hashlib.sha256(" ".join(sorted(names)).encode()).hexdigest()[:8]
     place = folder / f"{stem}-{digest}.csv.gz"
     write_table(place, {name: found[name] for name in names}, second, structures=True)
-    return place, frozenset(rebuilt)
+    return place, rebuilt
 
 
 def _earlier(folder: Path, stem: str, second: Potential) -> dict[str, tuple[Structure, float | None]]:

@@ -106,8 +106,9 @@ def build(params: Params, context: OracleContext) -> EnergyAboveHullOracle:
         raise ValueError(str(error)) from error
     if table.potential != chosen.version:
         place = "the bundled table" if reference is None else reference
+        asked = f"{chosen.name} ({chosen.version})"
         raise ValueError(
-            f"{place} holds energies of {table.potential}, but the calculator here is {chosen.name} ({chosen.version}); "
+            f"{place} holds energies of {table.potential}, but the calculator here is {asked}; "
             "make one with `optimize references build` and name it as `reference`"
         )
     if params.competing_phases:

@@ -44,7 +44,10 @@ def test_every_optimize_command_exists(page):
         if line.startswith("optimize "):
             name, *arguments = line.split("#")[0].split()[1:]
             assert name in COMMANDS, line
-            options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+            command = COMMANDS[name]
+            if inner := getattr(command, "commands", None):
+                command = inner[arguments.pop(0)]
+            options = {option for parameter in command.params for option in parameter.opts}
             assert {each for each in arguments if each.startswith("--")} <= options, line
 
 
