@@ -25,7 +25,7 @@ from pymatgen.core import Structure
 from campaigns.crystals import crystal_from_json, crystal_to_json
 from campaigns.records import Failed, FailureCode, StageOutcome
 from campaigns.spec import KindSpec, SearchSpace
-from campaigns.workers import end_with_parent, interrupts_ignored
+from campaigns.workers import end_with_parent, interrupts_ignored, one_thread_each
 from optimizer.cascade import Cascade, CascadeTask, Gate, Stages
 from optimizer.protocols import OracleContext
 
@@ -162,7 +162,7 @@ class Evaluator:
                 initargs=(self._specs, self._context, self._cascade.space, self._cache),
             )
         try:
-            with interrupts_ignored():
+            with interrupts_ignored(), one_thread_each():
                 return self._executor.submit(_evaluate, crystal_to_json(crystal), seed, gates)
         except BrokenProcessPool as error:
             broken: Future[Stages] = Future()

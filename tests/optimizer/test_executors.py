@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -103,3 +104,17 @@ def test_an_exception_leaves_no_worker_behind(evaluator):
     with pytest.raises(KeyboardInterrupt):
         break_off()
     assert multiprocessing.active_children() == []
+
+
+def test_workers_compute_on_one_thread_and_the_environment_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    body = "return int(os.environ['OMP_NUM_THREADS']) + int(os.environ['MKL_NUM_THREADS'])"
+    (tmp_path / "model.py").write_text(f"import os\ndef threads(crystal):\n    {body}\n")
+    specs = (KindSpec(kind="python", function="model.py:threads", properties={"threads": "1"}),)
+    context = OracleContext("cpu", str(tmp_path))
+    with Evaluator(Cascade.build(specs, context, SearchSpace()), specs, context, 2) as there:
+        ((_, stages),) = there.evaluate(TASKS[:1], Event())
+    assert stages[0].outcome.values == {"threads": 2.0}
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "MKL_NUM_THREADS" not in os.environ
