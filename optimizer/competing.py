@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, islice
 from pathlib import Path
 
 from pymatgen.core import Structure
@@ -41,12 +41,16 @@ CACHE_VARIABLE = "LATENTORE_CACHE"
 VERSION = "competing-1"
 DEFAULT_FORMULAS = 4
 TYPES_PER_FORMULA = 5
+TYPES_OF_OWN_FORMULA = 10
 RELAXED_PER_FORMULA = 2
 WORTH_RELAXING_EV_ATOM = 0.2  # above the best of its formula, both as they stand: relaxing seldom gains more
 UNKNOWN_PAIR_FORMULAS = 2
 LOOSE = RelaxationLimits(fmax_ev_per_ang=0.1, max_stress_gpa=1.0, max_steps=30, max_seconds=float("inf"))
 """Forces and stresses left at these limits are worth about a meV/atom. No limit in seconds: answers must not depend on
 how busy a machine is."""
+
+
+Plan = tuple[tuple[Decoration, ...], ...]  # per formula, its decorations
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class MadePhase:
 
 @dataclass(frozen=True)
 class MadeSet:
-    """What was made for one set of elements, like "Hf-Na", and what it took."""
+    """What was made for one set of elements, like "Hf-Na", or one formula, and what it took."""
 
     name: str
     phases: tuple[MadePhase, ...]
@@ -84,20 +88,21 @@ class MadeSet:
 
 
 def competing_phases(
-    symbols: Iterable[str],
-    size: int,
-    potential: Potential,
-    table: ReferenceTable,
-    formulas: int,
-    *,
-    without: str = "",
+    symbols: Iterable[str], size: int, potential: Potential, table: ReferenceTable, formulas: int
 ) -> tuple[MadeSet, ...]:
     """The made phases of every set of `size` (2 or 3) of these elements, from the cache or made now and put there.
 
-    `formulas` is the most formulas that are tried per set, likeliest first; `without` names a known phase, by id, that
-    counts as missing. Raises OSError where the cache cannot be written.
+    `formulas` is the most formulas that are tried per set, likeliest first. Raises OSError where the cache cannot be
+    written.
     """
-    return tuple(_made(chosen, potential, table, formulas, without) for chosen in combinations(sorted(symbols), size))
+    sets = combinations(sorted(symbols), size)
+    return tuple(_made("-".join(chosen), plan(chosen, table, formulas), potential) for chosen in sets)
+
+
+def polymorphs(formula: str, potential: Potential) -> MadeSet:
+    """The likeliest types of a reduced formula of two or three elements, whether or not the table knows it: a crystal
+    competes first of all with others of its composition. Raises OSError as `competing_phases` does."""
+    return _made(formula, plan_of_formula(formula), potential)
 
 
 def cache_folder() -> Path:
@@ -122,9 +127,7 @@ def require_cache() -> None:
 
 
 @lru_cache(maxsize=4096)
-def plan(
-    symbols: tuple[str, ...], table: ReferenceTable, formulas: int, without: str = ""
-) -> tuple[tuple[Decoration, ...], ...]:
+def plan(symbols: tuple[str, ...], table: ReferenceTable, formulas: int) -> Plan:
     """Per formula to be tried, likeliest first, the decorations of it, likeliest first.
 
     Formulas of known crystals that the table has no energy for; of a pair that the table has none of and no formula is
@@ -132,8 +135,7 @@ def plan(
     """
     if formulas < 1:
         return ()
-    in_table = {phase.formula for phase in table.entries(symbols) if phase.material_id != without}
-    exact = {formula for formula in in_table if elements_of(formula) == set(symbols)}
+    exact = {phase.formula for phase in table.entries(symbols) if elements_of(phase.formula) == set(symbols)}
     by_formula: dict[str, list[Decoration]] = defaultdict(list)
     for decoration in prototypes().decorations(symbols):
         if decoration.formula not in exact and len(by_formula[decoration.formula]) < TYPES_PER_FORMULA:
@@ -145,11 +147,15 @@ def plan(
 
 
 @lru_cache(maxsize=4096)
-def _made(
-    symbols: tuple[str, ...], potential: Potential, table: ReferenceTable, formulas: int, without: str
-) -> MadeSet:
-    name = "-".join(symbols)
-    tried = plan(symbols, table, formulas, without)
+def plan_of_formula(formula: str) -> Plan:
+    """The same for one formula: more types of it, those that the bundled table holds with these elements left out."""
+    found = (each for each in prototypes().decorations(elements_of(formula)) if each.formula == formula)
+    types = tuple(islice(found, TYPES_OF_OWN_FORMULA))
+    return (types,) if types else ()
+
+
+@lru_cache(maxsize=4096)
+def _made(name: str, tried: Plan, potential: Potential) -> MadeSet:
     if not tried:
         return MadeSet(name, (), 0, 0, 0, 0.0)
     todo = [[d.prototype, d.elements] for group in tried for d in group]
@@ -160,7 +166,7 @@ def _made(
     return _read(path)
 
 
-def _make(name: str, tried: tuple[tuple[Decoration, ...], ...], potential: Potential) -> MadeSet:
+def _make(name: str, tried: Plan, potential: Potential) -> MadeSet:
     started = time.monotonic()
     phases: list[MadePhase] = []
     single_points = relaxations = failed = 0

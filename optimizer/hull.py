@@ -9,7 +9,7 @@ from pymatgen.core import Composition
 
 from campaigns.records import Failed
 from optimizer.calculators import Potential
-from optimizer.competing import MadeSet, competing_phases
+from optimizer.competing import MadeSet, competing_phases, polymorphs
 from optimizer.references import HullDistance, KnownPhase, ReferenceTable
 
 NEAR_EV_ATOM = 0.2
@@ -36,22 +36,26 @@ def judged_distance(
 ) -> JudgedDistance | Failed:
     """Distance of an energy on the scale of `potential`, whose table it is, from known and competing phases.
 
-    Phases are made of pairs of the elements where the distance is below NEAR_EV_ATOM, then of triples where it still
-    is; `formulas` as in `competing_phases`, 0 for none. A made phase with the crystal's own fingerprint is the crystal
-    itself and no vertex. `without` leaves a known phase out, by id.
+    Phases are made while the distance is below NEAR_EV_ATOM: other crystals of the composition, where it has two or
+    three elements, then of pairs of the elements, then of triples; `formulas` as in `competing_phases`, 0 for none. A
+    made phase with the crystal's own fingerprint is the crystal itself and no vertex. `without` leaves a known phase
+    out, by id.
     """
     symbols = sorted(element.symbol for element in composition.elements)
+    made: tuple[MadeSet, ...] = ()
     found = table.hull_distance(composition, energy_ev_atom, without=without)
-    made: list[MadeSet] = []
-    for size in (2, 3):
+    for size in (1, 2, 3):
         if isinstance(found, Failed):
             return found
-        if not formulas or len(symbols) < size or found.value_ev_atom > NEAR_EV_ATOM:
+        if not formulas or len(symbols) < max(size, 2) or found.value_ev_atom > NEAR_EV_ATOM:
             break
-        made += competing_phases(symbols, size, potential, table, formulas, without=without)
+        if size > 1:
+            made += competing_phases(symbols, size, potential, table, formulas)
+        elif len(symbols) <= 3:
+            made += (polymorphs(composition.reduced_formula, potential),)
         competing = competing_corners(made, crystal_fingerprint)
         found = table.hull_distance(composition, energy_ev_atom, competing, without=without)
-    return found if isinstance(found, Failed) else JudgedDistance(found, tuple(made))
+    return found if isinstance(found, Failed) else JudgedDistance(found, made)
 
 
 def competing_corners(made: Iterable[MadeSet], crystal_fingerprint: str) -> tuple[KnownPhase, ...]:

@@ -109,9 +109,11 @@ def test_phases_are_made_only_for_crystals_near_the_hull(table, emt, cache):
     assert (far.made, far.distance.value_ev_atom) == ((), pytest.approx(NEAR_EV_ATOM + 0.01))
     assert not files_in(cache)
     near = judged(0.0)
-    assert [made.name for made in near.made] == ["Au-Cu"]
-    own = near.made[0].phases[0].fingerprint
-    assert competing_corners(near.made, own) == tuple(p.phase for p in near.made[0].phases if p.fingerprint != own)
+    assert [made.name for made in near.made] == ["CuAu", "Au-Cu"]
+    assert {phase.formula for phase in near.made[0].phases} == {"CuAu"}
+    phases = [phase for made in near.made for phase in made.phases]
+    own = phases[0].fingerprint
+    assert competing_corners(near.made, own) == tuple(p.phase for p in phases if p.fingerprint != own)
 
 
 def test_a_cache_that_cannot_be_written_is_refused_with_the_remedy(tmp_path, monkeypatch):
