@@ -72,11 +72,17 @@ class Cascade:
             found.append(StageOutcome(stage.name, stage.oracle.version, outcome))
             if isinstance(outcome, Failed):
                 break
-            if outcome.crystal is not crystal and (refused := screen(outcome.crystal, self.space)):
-                found.append(StageOutcome(SPACE, "space-1", Failed(refused.code, refused.message)))
+            if outcome.crystal is not crystal and (left := left_the_space(outcome.crystal, self.space)):
+                found.append(left)
                 break
             crystal = outcome.crystal
         return tuple(found)
+
+
+def left_the_space(crystal: Structure, space: SearchSpace) -> StageOutcome | None:
+    """The outcome that ends the way of a crystal an oracle returned; None where it lies in the space."""
+    refused = screen(crystal, space)
+    return StageOutcome(SPACE, "space-1", Failed(refused.code, refused.message)) if refused else None
 
 
 def _ask(stage: Stage, crystal: Structure, seed: int) -> Measured | Failed:
