@@ -46,6 +46,13 @@ def _stages(candidate_id: str, rows: list[dict[str, Any]], proposed: str) -> tup
     return found.get(candidate_id, ())
 
 
+def versions_awaited(connection: Connection, candidate_id: str) -> str | None:
+    """Package versions of what was measured here; None where nothing was."""
+    query = select(awaited.c.stages).where(awaited.c.candidate_id == candidate_id)
+    rows = connection.execute(query).scalar_one_or_none() or [{}]
+    return rows[0].get("package_versions")
+
+
 def hand_out(connection: Connection, candidate_ids: Sequence[str]) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     wanted = awaited.c.candidate_id.in_(candidate_ids)

@@ -41,7 +41,7 @@ def replace_latents(connection: Connection, rows: list[dict[str, Any]]) -> None:
 
 
 def drop_outcome(connection: Connection, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-    """Delete the stages of one candidate, and its latents, which stand for what was measured: they stood for it. What it said."""
+    """Delete the stages of one candidate and its latents, which stand for what was measured; returns what it said."""
     (name,) = {row.candidate_id for row in rows}
     connection.execute(delete(outcomes).where(outcomes.c.candidate_id == name))
     connection.execute(delete(latents).where(latents.c.candidate_id == name))

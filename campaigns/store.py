@@ -24,7 +24,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from campaigns import leases
 from campaigns.artifacts import Artifacts, write_durably
-from campaigns.awaited import end_awaited, hand_out, read_awaited, write_awaited
+from campaigns.awaited import end_awaited, hand_out, read_awaited, versions_awaited, write_awaited
 from campaigns.database import connect_sqlite, create_sqlite
 from campaigns.differences import differences
 from campaigns.errors import CampaignLockedError, LedgerError
@@ -333,7 +333,8 @@ class CampaignStore:
         Raises ValueError for an unknown candidate, no stages, or a value that is not a finite number.
         """
         with self._write() as connection:
-            rows = outcome_rows(candidate_id, stages, proposed_crystal(connection, candidate_id), package_versions)
+            versions = package_versions or versions_awaited(connection, candidate_id)
+            rows = outcome_rows(candidate_id, stages, proposed_crystal(connection, candidate_id), versions)
             known = select(outcomes).where(outcomes.c.candidate_id == candidate_id).order_by(outcomes.c.position)
             if before := connection.execute(known).all():
                 if not replace:

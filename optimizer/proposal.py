@@ -82,7 +82,9 @@ def _choose(
     seed: int,
     figures: dict[str, Any],
 ) -> list[Candidate]:
-    """Fit the surrogate to everything evaluated that has a latent, and, minding what is `pending`, let the acquisition choose q admitted ones."""
+    """Fit the surrogate to everything evaluated that has a latent, and let the acquisition choose q admitted ones,
+    minding what is pending.
+    """
     seen, fitted = fitted_to(parts, known)
     crystals = [a.crystal for a in admitted]
     offered = surrogate_inputs(parts, _encoded(parts, crystals, [pool[a.index] for a in admitted]), crystals)

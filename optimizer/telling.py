@@ -107,6 +107,7 @@ class _Taker:
         stages = self._stages(row, self._computed_here(name, before))
         if before is not None:
             if _says(before) == _says(stages):
+                self.rows.setdefault(name, number)
                 return "known"
             if name in self.rows:
                 raise _Refused(f"row {self.rows[name]} of the same table says otherwise")
@@ -178,8 +179,6 @@ def _says(stages: Stages) -> list[object]:
     """What must be equal for two tellings to be the same."""
     told = [stage.outcome for stage in stages if stage.stage == KIND]
     return [
-        (each.code, each.message)
-        if isinstance(each, Failed)
-        else (dict(each.values), dict(each.details), each.crystal)
+        (each.code, each.message) if isinstance(each, Failed) else (dict(each.values), dict(each.details), each.crystal)
         for each in told
     ]
