@@ -14,10 +14,10 @@ from torch import Tensor
 from campaigns.records import Failed, FailureCode, Measured, Property
 from campaigns.spec import SearchSpace
 from generative.protocols import DecodeFailure, Generator
-from surrogates.protocols import FittedSurrogate
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # BoTorch takes seconds to import, and workers that evaluate crystals need none of it
     from optimizer.objective import CampaignObjective
+    from surrogates.protocols import FittedSurrogate
 
 
 @dataclass(frozen=True)

@@ -234,7 +234,7 @@ def _local_cluster(workers: DaskWorkers) -> Any:
         threads_per_worker=1,
         processes=True,
         memory_limit=0,  # what needs memory is the attended process
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # nobody looks; a fixed port may be taken
         silence_logs=logging.CRITICAL,
         scheduler_kwargs={"allowed_failures": workers.params.attempts - 1},
     )
@@ -258,6 +258,7 @@ def _slurm(slurm: Slurm) -> Any:
         queue=slurm.queue,
         account=slurm.account,
         interface=slurm.interface,
+        scheduler_options={"dashboard_address": ":0"},
         job_extra_directives=list(slurm.directives),
         job_script_prologue=list(slurm.prologue),
         worker_extra_args=["--memory-limit", "0"],
