@@ -11,6 +11,7 @@ import logging
 import pickle
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from optimizer.protocols import ExecutorContext
 
 CONNECT_SECONDS = 15
-FIRST_WORKER_SECONDS = 24 * 3600.0  # a queue may be long
+FIRST_WORKER_SECONDS = 60.0
+IN_QUEUE_SECONDS = 24 * 3600.0
 CODES = {DIED: FailureCode.WORKER_DIED, TIMED_OUT: FailureCode.TIMED_OUT}
 
 
@@ -82,16 +84,19 @@ class DaskWorkers:
         """Connect, or start a cluster. Raises UserError where no worker comes."""
         from distributed import Client
 
-        cluster = None
+        cluster: Any = None
         try:
             with _quiet(), interrupts_ignored():
                 if self.params.address is None:
-                    cluster = _local_cluster(self) if self.params.slurm is None else _slurm_cluster(self.params.slurm)
+                    cluster = _local_cluster(self) if self.params.slurm is None else slurm_cluster(self.params.slurm)
                 where = self.params.address if cluster is None else cluster
                 client = Client(where, timeout=CONNECT_SECONDS, set_as_default=False)
-                if cluster is not None:
+                if self.params.slurm is not None:
+                    cluster.scale(jobs=self.params.slurm.jobs)
+                elif cluster is not None:
                     client.register_plugin(_interrupts_ignored_by_workers())
-                client.wait_for_workers(1, timeout=FIRST_WORKER_SECONDS if self.params.slurm else CONNECT_SECONDS * 4)
+            with _quiet():  # a second Ctrl-C ends the waiting
+                client.wait_for_workers(1, timeout=IN_QUEUE_SECONDS if self.params.slurm else FIRST_WORKER_SECONDS)
         except (OSError, TimeoutError) as error:
             if cluster is not None:
                 cluster.close()
@@ -240,13 +245,8 @@ def _local_cluster(workers: DaskWorkers) -> Any:
     )
 
 
-def _slurm_cluster(slurm: Slurm) -> Any:
-    cluster = _slurm(slurm)
-    cluster.scale(jobs=slurm.jobs)
-    return cluster
-
-
-def _slurm(slurm: Slurm) -> Any:
+def slurm_cluster(slurm: Slurm) -> Any:
+    """A dask_jobqueue.SLURMCluster without jobs yet."""
     from dask_jobqueue import SLURMCluster
 
     return SLURMCluster(
@@ -287,8 +287,10 @@ def build(params: Params, context: ExecutorContext) -> DaskWorkers:
 def _workers_at(address: str) -> int:
     """How many threads of workers the scheduler has. Raises ValueError where it does not answer, or does not fit."""
     from distributed import Client
+    from distributed.comm import get_address_host_port
 
     try:
+        socket.create_connection(get_address_host_port(address), CONNECT_SECONDS).close()  # dask would go on trying
         with _quiet(), Client(address, timeout=CONNECT_SECONDS, set_as_default=False) as client:
             threads = client.nthreads()
             versions = client.run(version, "latentore", on_error="return") if threads else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,14 @@ def save(rows: list[dict[str, str]], path: Path) -> Path:
     return path
 
 
+def read(folder: str, row: dict[str, str]) -> Structure:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*fractional coordinates rounded to ideal values")
+        return Structure.from_file(Path(folder) / row["file"])
+
+
 def measured(row: dict[str, str], folder: str) -> dict[str, str]:
-    crystal = Structure.from_file(Path(folder) / row["file"])
+    crystal = read(folder, row)
     return row | {VALUE: repr(round(crystal.volume / len(crystal), 4))}
 
 
@@ -68,7 +75,7 @@ def asked_and_told(optimize, ask, path: Path, tmp_path: Path) -> Iterator[dict[s
         yield asked
         rows = [measured(row, asked["folder"]) for row in rows_of(asked["folder"])]
         shuffle(rows)
-        for part in (rows[1:], rows):  # the second table repeats the first
+        for part in filter(None, (rows[1:], rows)):  # the second table repeats the first
             assert optimize("tell", path, save(part, tmp_path / "results.csv"))[0] == 0
 
 
@@ -88,6 +95,7 @@ def test_the_same_ledger_as_with_the_oracle_inside(optimize, ask, write, tmp_pat
         "refine": {"every": 1},
         "start": [{"kind": "generator_samples", "n": 2}],
         "batch_size": 2,
+        "space": {"elements": {"include": ["Cu", "Au", "Ni", "Al", "O"]}, "n_elements": 2, "n_atoms": [2, 4]},
         "budget": {"oracle_calls": 5},
     }
     inside = {"kind": "python", "function": "inside.py:measure", "properties": EXTERNAL["properties"]}
@@ -233,7 +241,7 @@ def test_stages_in_front_are_computed_before_anything_is_handed_out(optimize, as
         relaxed = waiting[0].stages[0].outcome
         assert isinstance(relaxed, Measured)
     row = rows_of(report["folder"])[0]
-    handed_out = Structure.from_file(Path(report["folder"]) / row["file"])
+    handed_out = read(report["folder"], row)
     assert handed_out.volume == pytest.approx(relaxed.crystal.volume, rel=1e-6)
     inputs = Path(report["folder"]) / "vasp" / row["candidate"]
     assert {each.name for each in inputs.iterdir()} == {"INCAR", "KPOINTS", "POSCAR", "POTCAR.spec"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from tiny_campaigns import contents, emt_campaign
@@ -20,16 +19,20 @@ from pathlib import Path
 HERE = Path(__file__).parent
 FATES = json.loads((HERE / "fates.json").read_text())
 
+def name_of(crystal):
+    return f"{crystal.formula} {crystal.volume:.6f}"
+
 def fate_of(crystal):
     "The first crystals to be asked about get one each, and keep it."
+    me = name_of(crystal)
     for fate in FATES:
         try:
             handle = os.open(HERE / fate, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         except FileExistsError:
-            if (HERE / fate).read_text() == crystal.formula:
+            if (HERE / fate).read_text() == me:
                 return fate
         else:
-            os.write(handle, crystal.formula.encode())
+            os.write(handle, me.encode())
             os.close(handle)
             return fate
     return None
@@ -92,7 +95,7 @@ def test_two_dask_workers_and_everything_that_goes_wrong(optimize, write, tmp_pa
     for candidate in candidates:
         stages = outcomes[candidate.id]
         assert len(stages) == 1
-        if fate := owner.get(candidate.crystal.formula):
+        if fate := owner.get(f"{candidate.crystal.formula} {candidate.crystal.volume:.6f}"):
             seen[fate] = first_failure(stages)
         else:
             assert first_failure(stages) is None
@@ -108,13 +111,14 @@ def test_two_dask_workers_and_everything_that_goes_wrong(optimize, write, tmp_pa
     assert asked.count("None") == 4
 
 
-def test_dask_proposes_and_measures_what_local_does(optimize, write, tmp_path: Path):
+def test_dask_proposes_and_measures_what_local_does(optimize, write, tmp_path):
     """An interrupted campaign that goes on elsewhere ends with the same ledger."""
     (tmp_path / "inside.py").write_text("def measure(crystal):\n    return crystal.volume / len(crystal)\n")
     oracle = {"kind": "python", "function": "inside.py:measure", "properties": {"bulk_ang3_atom": "angstrom^3/atom"}}
     wanted = {"oracles": [oracle], "objectives": {"bulk_ang3_atom": "minimize"}, "pool_size": 24}
-    campaign = emt_campaign("moved", **wanted, budget={"oracle_calls": 6})
+    small = {"start": [{"kind": "generator_samples", "n": 2}], "batch_size": 2, "budget": {"oracle_calls": 4}}
+    campaign = emt_campaign("moved", **wanted, **small)
     assert optimize("run", write(campaign), "--runs-dir", "local", "-q")[0] == 0
-    assert optimize("run", write(campaign | {"budget": {"oracle_calls": 3}}), "-q")[0] == 0
+    assert optimize("run", write(campaign | {"budget": {"oracle_calls": 2}}), "-q")[0] == 0
     assert optimize("run", write(campaign | {"executor": {"kind": "dask"}, "workers": 2}), "-q")[0] == 0
     assert contents(tmp_path / "runs" / "moved") == contents(tmp_path / "local" / "moved")
