@@ -68,6 +68,7 @@ def test_jobs_ask_slurm_for_what_the_file_says(on_path):
 
 def test_work_is_done_in_jobs_that_end_with_the_campaign(on_path, monkeypatch):
     monkeypatch.setattr(dask, "IN_QUEUE_SECONDS", 60.0)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))  # the deeds are installed nowhere
     workers = dask.build(Params(slurm=Slurm(jobs=1)), ExecutorContext(None))
     executor = workers.start(worker_deeds.start, ("hello",))
     try:
