@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import random
+import signal
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -283,3 +286,42 @@ def test_status_tells_what_is_out(optimize, asked):
     assert found["state"].startswith("waiting")
     assert found["candidates"] == {"proposed": 4, "evaluated": 0, "pending": 4, "handed_out": 4}
     assert "4 handed out and not told" in optimize("status", path.stem)[1]
+
+
+STORE = "campaigns.store:CampaignStore"
+WHILE_ASKING = [  # in the order in which an ask comes by
+    [f"{STORE}.finish_phase", "before", 1],
+    [f"{STORE}.finish_phase", "after", 1],
+    [f"{STORE}.await_outside", "after", 2],
+    ["optimizer.handing_out:_fill", "after", 1],  # written, and the folder has no name yet
+    [f"{STORE}.handed_out", "before", 1],  # it has, and the ledger does not know
+]
+WHILE_TELLING = [[f"{STORE}.record", "before", 1], [f"{STORE}.record", "after", 1], [f"{STORE}.record", "before", 3]]
+
+
+def killed(moments: list[list[Any]], folder: Path, *arguments: object) -> None:
+    (folder / "moments.json").write_text(json.dumps([*moments, None]))
+    program = [sys.executable, Path(__file__).with_name("mortal.py"), folder / "moments.json", *map(str, arguments)]
+    done = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=True)
+    deaths = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert deaths == [*[[signal.SIGKILL, 0]] * len(moments), [0, 0]], done.stderr
+
+
+def test_a_kill_at_any_moment_of_asking_and_telling_is_harmless(ask, write, tmp_path):
+    path = write(campaign(start=[{"kind": "generator_samples", "n": 4}]))
+    whole = ask(path, "-n", 4, "--runs-dir", "undisturbed")
+    killed(WHILE_ASKING, tmp_path, "ask", path, "-n", 4)
+    with ledger(tmp_path) as store, CampaignStore.open(tmp_path / "undisturbed" / NAME) as undisturbed:
+        assert [each.candidate_id for each in store.awaited() if each.handed_out_at] == whole["candidates"]
+        assert [c.crystal for c in store.candidates()] == [c.crystal for c in undisturbed.candidates()]
+    *_, folder = sorted((tmp_path / "runs" / NAME / "asked").glob("0*"))
+    rows = [measured(row, str(folder)) for row in rows_of(folder)]
+    assert rows == [measured(row, whole["folder"]) for row in rows_of(whole["folder"])]
+    table = save(rows, tmp_path / "results.csv")
+    killed(WHILE_TELLING, tmp_path, "tell", path, table)
+    with ledger(tmp_path) as store:
+        assert [last_values(stages)["bulk_ang3_atom"] for stages in store.outcomes().values()] == [
+            float(row[VALUE]) for row in rows
+        ]
+        assert store.spent().calls == 4
+        assert store.driver is None
