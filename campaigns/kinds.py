@@ -29,6 +29,7 @@ GROUPS = {
     "start": "optimizer.starts",
     "oracle": "optimizer.oracles",
     "acquisition": "optimizer.acquisition",
+    "executor": "optimizer.executors",
 }
 
 

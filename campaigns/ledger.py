@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from campaigns.owner import Owner
+from campaigns.records import StageOutcome
 
 STANDS_FOR = ("relaxed", "proposed", "nearest")
 LONGEST_SILENCE = timedelta(minutes=10)
@@ -68,6 +69,17 @@ class Lease:
         """False where the process is known to be gone, or has been silent for too long."""
         silence = datetime.now(UTC) - datetime.fromisoformat(self.heartbeat_at)
         return silence <= LONGEST_SILENCE and self.owner.may_live
+
+
+@dataclass(frozen=True)
+class Awaited:
+    """A candidate whose last values come from outside. `stages` are what was measured of it here; `handed_out_at` is
+    None until files for it were written.
+    """
+
+    candidate_id: str
+    stages: tuple[StageOutcome, ...]
+    handed_out_at: str | None  # UTC, ISO 8601
 
 
 @dataclass(frozen=True)

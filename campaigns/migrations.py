@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, select, text, update
 from campaigns.errors import LedgerError
 from campaigns.tables import meta, metadata
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def _say_what_latents_stand_for(connection: Connection) -> None:
@@ -47,7 +47,25 @@ def _say_what_latents_stand_for(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _say_what_latents_stand_for}
+def _await_values_from_outside(connection: Connection) -> None:
+    """Schema 2 -> 3: the table `awaited`."""
+    connection.execute(
+        text(
+            """CREATE TABLE awaited (
+            candidate_id VARCHAR(64) NOT NULL,
+            stages JSON NOT NULL,
+            handed_out_at VARCHAR(32),
+            PRIMARY KEY (candidate_id),
+            FOREIGN KEY(candidate_id) REFERENCES candidates (id)
+        )"""
+        )
+    )
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {
+    1: _say_what_latents_stand_for,
+    2: _await_values_from_outside,
+}
 
 
 def create_schema(connection: Connection, written_by: str) -> None:

@@ -50,6 +50,7 @@ class FailureCode(StrEnum):
     INVALID_VALUE = "invalid_value"
     ORACLE_ERROR = "oracle_error"
     WORKER_DIED = "worker_died"
+    EXTERNAL_FAILURE = "external_failure"  # told by whoever measured it elsewhere
 
 
 NO_FAILURE = frozenset({FailureCode.STOPPED_BY_RULE, FailureCode.STAGE_BUDGET_SPENT})
@@ -69,13 +70,17 @@ class Property:
             raise ValueError(f"property name {self.name!r} must be lower_snake_case with its unit, like band_gap_ev")
 
 
+UNCERTAINTIES = "uncertainties"
+
+
 @dataclass(frozen=True)
 class Measured:
     """One oracle's answer for one crystal.
 
     `crystal` is the crystal the values belong to (the relaxed one after a relaxation; otherwise the input).
     `values` maps property name to a finite float; `flags` are short words that qualify them (`hull_sparse`);
-    `details` is JSON-able extra information (number of known phases, steps taken).
+    `details` is JSON-able extra information (number of known phases, steps taken); under `UNCERTAINTIES` it may map
+    properties to the standard deviation of their value, in the property's unit.
     """
 
     values: Mapping[str, float]
@@ -113,6 +118,19 @@ def last_values(stages: Iterable[StageOutcome]) -> dict[str, float]:
         if isinstance(stage.outcome, Measured):
             values.update(stage.outcome.values)
     return values
+
+
+def last_uncertainties(stages: Iterable[StageOutcome]) -> dict[str, float]:
+    """Property -> standard deviation of its last value, in its unit; those without a stated one are left out."""
+    found: dict[str, float] = {}
+    for stage in stages:
+        if isinstance(stage.outcome, Measured):
+            stated = stage.outcome.details.get(UNCERTAINTIES, {})
+            for name in stage.outcome.values:
+                found.pop(name, None)
+                if name in stated:
+                    found[name] = stated[name]
+    return found
 
 
 def first_failure(stages: Iterable[StageOutcome]) -> Failed | None:

@@ -92,7 +92,7 @@ def _measured(stage: StageOutcome, outcome: Measured, given: str) -> dict[str, A
     }
 
 
-def read_outcomes(rows: Iterable[Row[Any]]) -> dict[str, tuple[StageOutcome, ...]]:
+def read_outcomes(rows: Iterable[Any]) -> dict[str, tuple[StageOutcome, ...]]:
     """Rows of `outcomes`, each with its candidate's `proposed` crystal, sorted by candidate and position."""
     found: dict[str, tuple[StageOutcome, ...]] = {}
     crystal: Structure | None = None
@@ -107,7 +107,7 @@ def read_outcomes(rows: Iterable[Row[Any]]) -> dict[str, tuple[StageOutcome, ...
     return found
 
 
-def _read_outcome(row: Row[Any], crystal: Structure | None) -> Measured | Failed:
+def _read_outcome(row: Any, crystal: Structure | None) -> Measured | Failed:
     if row.failure is not None:
         return Failed(FailureCode(row.failure), row.message, row.seconds)
     assert crystal is not None  # a measured stage has one, by the caller

@@ -357,6 +357,7 @@ class CampaignSpec(Strict):
     seed: int = Field(0, ge=0, lt=2**32, description="The same seed proposes the same crystals.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models and oracles compute.")
     workers: int | None = Field(None, ge=1, le=1024, description="Oracle processes; one per core where absent.")
+    executor: KindSpec = Field(KindSpec(kind="local"), description="Where candidates are evaluated.")
     space: SearchSpace = Field(SearchSpace(), description="What may be proposed.")
     generator: KindSpec = Field(KindSpec(kind="wyckoff_vae"), description="Crystals to latents and back.")
     start: tuple[KindSpec, ...] = Field(

@@ -19,24 +19,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from campaigns import leases
 from campaigns.artifacts import Artifacts, write_durably
+from campaigns.awaited import end_awaited, hand_out, read_awaited, versions_awaited, write_awaited
 from campaigns.database import connect_sqlite, create_sqlite
 from campaigns.differences import differences
 from campaigns.errors import CampaignLockedError, LedgerError
-from campaigns.ledger import Event, GeneratorRecord, Latent, Lease, RoundRecord, Spent
+from campaigns.ledger import Awaited, Event, GeneratorRecord, Latent, Lease, RoundRecord, Spent
 from campaigns.migrations import create_schema, migrate
 from campaigns.owner import Owner
 from campaigns.records import Candidate, StageOutcome
-from campaigns.rows import candidate_row, generator_row, latent_rows, outcome_rows, read_candidate, read_outcomes
+from campaigns.rows import candidate_row, latent_rows, outcome_rows, read_candidate, read_outcomes
 from campaigns.spec import CampaignSpec, dump_spec, parse_spec
+from campaigns.statements import drop_outcome, insert_generator, proposed_crystal, replace_latents
 from campaigns.tables import candidates, events, generators, latents, meta, outcomes, rounds
 
 LEDGER = "ledger.sqlite"
-MAY_CHANGE = ("budget", "export", "workers", "device", "cache")
+MAY_CHANGE = ("budget", "export", "workers", "device", "cache", "executor")
 """Keys of a spec that may differ on resume: none of them decides which crystal comes next."""
 
 
@@ -128,7 +130,7 @@ class CampaignStore:
 
     @property
     def spec(self) -> CampaignSpec:
-        """The spec that counts, with the latest budget, export, workers, device and cache."""
+        """The spec that counts, with the latest budget, export, workers, device, cache and executor."""
         return self._spec
 
     @property
@@ -268,8 +270,8 @@ class CampaignStore:
             if proposals:
                 self._insert_candidates(connection, proposals)
             if generator is not None:
-                _insert_generator(connection, generator)
-            _replace_latents(connection, placed)
+                insert_generator(connection, generator)
+            replace_latents(connection, placed)
             connection.execute(
                 insert(rounds),
                 {
@@ -317,23 +319,53 @@ class CampaignStore:
 
     # -- outcomes
 
-    def record(self, candidate_id: str, stages: Sequence[StageOutcome], *, package_versions: str | None = None) -> bool:
+    def record(
+        self,
+        candidate_id: str,
+        stages: Sequence[StageOutcome],
+        *,
+        package_versions: str | None = None,
+        replace: bool = False,
+    ) -> bool:
         """Write one candidate's way through the cascade. False, and no change, where it was there.
 
+        With `replace` what was there gives way: it is kept as an event, and latents found for it are dropped.
         Raises ValueError for an unknown candidate, no stages, or a value that is not a finite number.
         """
         with self._write() as connection:
-            proposed = connection.execute(
-                select(candidates.c.crystal).where(candidates.c.id == candidate_id)
-            ).scalar_one_or_none()
-            if proposed is None:
-                raise ValueError(f"candidate {candidate_id!r} was never proposed")
-            known = select(outcomes.c.position).where(outcomes.c.candidate_id == candidate_id)
-            if connection.execute(known.limit(1)).first():
-                return False
-            connection.execute(insert(outcomes), outcome_rows(candidate_id, stages, proposed, package_versions))
+            versions = package_versions or versions_awaited(connection, candidate_id)
+            rows = outcome_rows(candidate_id, stages, proposed_crystal(connection, candidate_id), versions)
+            known = select(outcomes).where(outcomes.c.candidate_id == candidate_id).order_by(outcomes.c.position)
+            if before := connection.execute(known).all():
+                if not replace:
+                    return False
+                note = _event(
+                    "replaced", f"{candidate_id}: another outcome was told", {"was": drop_outcome(connection, before)}
+                )
+                connection.execute(insert(events), note)
+            connection.execute(insert(outcomes), rows)
             leases.end_lease(connection, candidate_id)
+            end_awaited(connection, candidate_id)
         return True
+
+    def await_outside(
+        self, candidate_id: str, stages: Sequence[StageOutcome], *, package_versions: str | None = None
+    ) -> None:
+        """Note what was measured of the candidate here; the rest comes from outside and ends in `record`."""
+        with self._write() as connection:
+            proposed = proposed_crystal(connection, candidate_id)
+            write_awaited(connection, candidate_id, stages, proposed, package_versions)
+            leases.end_lease(connection, candidate_id)
+
+    def handed_out(self, candidate_ids: Sequence[str]) -> None:
+        """Note that files for these awaited candidates were written."""
+        with self._write() as connection:
+            hand_out(connection, candidate_ids)
+
+    def awaited(self) -> list[Awaited]:
+        """What waits for values from outside, in the order of proposal."""
+        with self._read() as connection:
+            return read_awaited(connection)
 
     def outcomes(self) -> dict[str, tuple[StageOutcome, ...]]:
         """Candidate id -> its stages in order, of every evaluated candidate, in the order of proposal."""
@@ -368,7 +400,7 @@ class CampaignStore:
         """Keep the latent of each candidate id under this generator, replacing any that was there."""
         rows = latent_rows({generator_version: latents})
         with self._write() as connection:
-            _replace_latents(connection, rows)
+            replace_latents(connection, rows)
 
     def latents(self, generator_version: str) -> dict[str, Latent]:
         """Candidate id -> its latent under this generator, in the order of proposal."""
@@ -386,7 +418,7 @@ class CampaignStore:
         record = GeneratorRecord(version, artifact_sha, figures, accepted)
         self._check_artifact(record)
         with self._write() as connection:
-            return _insert_generator(connection, record)
+            return insert_generator(connection, record)
 
     def _check_artifact(self, record: GeneratorRecord | None) -> None:
         if record is not None and record.artifact is not None:
@@ -434,25 +466,6 @@ def _meta(connection: Connection, key: str, default: Any = _REQUIRED) -> Any:
 def _phase_done(connection: Connection, round: int, phase: str) -> bool:
     query = select(rounds.c.seq).where(rounds.c.round == round, rounds.c.phase == phase)
     return connection.execute(query).first() is not None
-
-
-def _insert_generator(connection: Connection, record: GeneratorRecord) -> bool:
-    if connection.execute(select(generators.c.seq).where(generators.c.version == record.version)).first():
-        return False
-    connection.execute(insert(generators), generator_row(record, _now()))
-    return True
-
-
-def _replace_latents(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    for row in rows:
-        same = (latents.c.candidate_id == row["candidate_id"], latents.c.generator_version == row["generator_version"])
-        connection.execute(delete(latents).where(*same))
-    if not rows:
-        return
-    try:
-        connection.execute(insert(latents), rows)
-    except IntegrityError:
-        raise ValueError("a latent belongs to a candidate that was never proposed") from None
 
 
 def _event(kind: str, message: str, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The tables of a ledger, schema 2. Only `store.py` and `migrations.py` use them."""
+"""The tables of a ledger, schema 3. Only `store.py` and `migrations.py` use them."""
 
 from __future__ import annotations
 
@@ -69,6 +69,14 @@ leases = Table(  # what is being evaluated now, and by which process; gone when 
     Column("birth", String(64), nullable=False),  # of the process, see owner.py
     Column("since", String(32), nullable=False),
     Column("heartbeat_at", String(32), nullable=False),
+)
+
+awaited = Table(  # through every stage that is computed here, its last values come from outside: see awaited.py
+    "awaited",
+    metadata,
+    Column("candidate_id", ForeignKey("candidates.id"), primary_key=True),
+    Column("stages", JSON, nullable=False),  # rows as of `outcomes`
+    Column("handed_out_at", String(32)),  # UTC, ISO 8601; null until the files for it were written
 )
 
 outcomes = Table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,14 +12,14 @@ import torch
 from campaigns.errors import SpecError, UnknownChoiceError, UserError
 from campaigns.kinds import build_kind
 from campaigns.spec import CampaignSpec, SearchSpace
-from campaigns.workers import cores
 from generative.grammar import Grammar
 from generative.protocols import Generator
 from optimizer.cascade import Cascade
-from optimizer.executors import Evaluator
+from optimizer.evaluation import Evaluator
 from optimizer.gates import check_gates
 from optimizer.objective import CampaignObjective
-from optimizer.protocols import Acquisition, OracleContext, Start, StartContext
+from optimizer.oracles.external import external_place
+from optimizer.protocols import Acquisition, ExecutorContext, OracleContext, Start, StartContext, Workers
 from optimizer.references import ReferenceTable
 from optimizer.result_cache import open_cache
 from surrogates.protocols import Surrogate, SurrogateContext
@@ -43,16 +43,20 @@ class Parts:
     cascade: Cascade
     surrogate: Surrogate
     acquisition: Acquisition
+    workers: Workers
 
     @property
-    def workers(self) -> int:
-        return self.spec.workers or cores()
+    def external(self) -> int | None:
+        """Where among the oracles values come from outside."""
+        return external_place(self.spec)
 
     def evaluator(self, run_folder: Path) -> Evaluator:
-        """With the answers that lie in the spec's cache, or the run folder's own."""
+        """Of the oracles that compute here, with the answers that lie in the spec's cache, or the run folder's own."""
         shared = self.spec.cache is not None
         cache = open_cache(self.folder / str(self.spec.cache) if shared else run_folder / "cache", shared=shared)
-        return Evaluator(self.cascade, self.spec.oracles, self.oracle_context, self.workers, cache)
+        stop = self.external
+        here = replace(self.cascade, stages=self.cascade.stages[:stop])
+        return Evaluator(here, self.spec.oracles[:stop], self.oracle_context, self.workers, cache)
 
     @property
     def oracle_context(self) -> OracleContext:
@@ -80,6 +84,7 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
     _check_properties(spec, cascade)
     _check_order(cascade)
     check_gates(spec, cascade)
+    _check_external(spec, cascade)
     generator: Generator = build_kind("generator", spec.generator, device, "generator")
     if not Grammar(spec.space).group_mask().any():
         raise _no_space_group(spec.space)
@@ -99,6 +104,7 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
         cascade=cascade,
         surrogate=build_kind("surrogate", spec.surrogate, SurrogateContext(device, objective.outcomes), "surrogate"),
         acquisition=build_kind("acquisition", spec.acquisition, None, "acquisition"),
+        workers=build_kind("executor", spec.executor, ExecutorContext(spec.workers), "executor"),
     )
 
 
@@ -149,6 +155,25 @@ def _check_order(cascade: Cascade) -> None:
                 f"{stage.name!r} measures {', '.join(stale)} before {stages[changing[-1]].name!r} changes the crystal.",
                 f"Put it behind oracles.{changing[-1]}.",
             )
+
+
+def _check_external(spec: CampaignSpec, cascade: Cascade) -> None:
+    """What is measured outside comes last, once, and is what the budget counts: whatever is handed out costs most."""
+    place = external_place(spec)
+    if place is None:
+        return
+    if place != len(spec.oracles) - 1:
+        raise SpecError(
+            f"oracles.{place}",
+            "'external' stands before other oracles, which cannot go on before values are told.",
+            "Put it last, with every property that comes from outside.",
+        )
+    if cascade.dearest != cascade.stages[place].name:
+        raise SpecError(
+            f"oracles.{place}.hours",
+            f"{cascade.dearest!r} takes longer than one measurement outside, and the budget would count it.",
+            "Raise the hours.",
+        )
 
 
 def _no_space_group(space: SearchSpace) -> SpecError:

@@ -140,19 +140,30 @@ class Cascade:
                 gate = (tasks[index].gates or {}).get(stage.name)
                 if gate and (refused := gate.refusal(last_values(found[index]))):
                     del crystals[index]
-                    yield index, (*found[index], StageOutcome(f"before {stage.name}", "gate-1", refused))
+                    yield index, (*found[index], stopped_before(stage.name, refused))
             for index, outcome in _asked(stage, crystals, tasks):
                 found[index] = (*found[index], StageOutcome(stage.name, stage.oracle.version, outcome))
                 if isinstance(outcome, Failed):
                     del crystals[index]
                     yield index, found[index]
-                elif outcome.crystal is not crystals[index] and (out := screen(outcome.crystal, self.space)):
+                elif outcome.crystal is not crystals[index] and (left := left_the_space(outcome.crystal, self.space)):
                     del crystals[index]
-                    yield index, (*found[index], StageOutcome(SPACE, "space-1", Failed(out.code, out.message)))
+                    yield index, (*found[index], left)
                 else:
                     crystals[index] = outcome.crystal
         for index in crystals:
             yield index, found[index]
+
+
+def stopped_before(stage: str, refused: Failed) -> StageOutcome:
+    """The outcome of a candidate that its gate keeps out of a stage."""
+    return StageOutcome(f"before {stage}", "gate-1", refused)
+
+
+def left_the_space(crystal: Structure, space: SearchSpace) -> StageOutcome | None:
+    """The outcome that ends the way of a crystal an oracle returned; None where it lies in the space."""
+    refused = screen(crystal, space)
+    return StageOutcome(SPACE, "space-1", Failed(refused.code, refused.message)) if refused else None
 
 
 def _asked(

@@ -38,6 +38,7 @@ Labels = Annotated[
 ]
 CifColumn = Annotated[str, typer.Option(help="The column of a CSV that holds the CIFs.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads and processes; all cores where absent.")]
+TakeOver = Annotated[bool, typer.Option("--take-over", help="Ignore the lock of a process that is gone for sure.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
@@ -68,9 +69,7 @@ def run(
     campaign: Campaign,
     runs_dir: RunsDir = Path("runs"),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
-    take_over: Annotated[
-        bool, typer.Option("--take-over", help="Ignore the lock of a process that is gone for sure.")
-    ] = False,
+    take_over: TakeOver = False,
 ) -> None:
     """Run a campaign, or go on with one that was started, and export its list.
 
@@ -102,6 +101,86 @@ def _export(folder: Path, *, quiet: bool) -> None:
     if not quiet:
         print_ranking(json.loads((report.folder / "ranking.json").read_text("utf-8")), report.folder)
         print_cost(summary)
+
+
+@app.command()
+def ask(
+    campaign: Campaign,
+    n: Annotated[
+        int | None, typer.Option("-n", min=1, help="Most candidates to hand out; batch_size where absent.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A new folder; RUN/asked/001, 002 ... where absent.", show_default=False)
+    ] = None,
+    vasp: Annotated[
+        str | None, typer.Option(metavar="SET", help="Write inputs of this pymatgen set too, like MPRelaxSet.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Write what was handed out and has no value yet; propose nothing.")
+    ] = False,
+    runs_dir: RunsDir = Path("runs"),
+    take_over: TakeOver = False,
+    as_json: Json = False,
+) -> None:
+    """Propose candidates to be measured outside: CIF files and a manifest to fill in.
+
+    For campaigns with `{kind: external, properties: {NAME: UNIT}}` as their last oracle. What was handed out before and
+    is not told yet is kept in mind.
+    """
+    path, spec = _load(campaign)
+    from optimizer.asking import ask_campaign
+
+    report = ask_campaign(
+        spec,
+        folder=path.parent,
+        run_folder=runs_dir / spec.name,
+        n=n or spec.batch_size,
+        out=out,
+        vasp=vasp,
+        again=again,
+        report=(lambda text: None) if as_json else print,
+        take_over=take_over,
+    )
+    if as_json:
+        from dataclasses import asdict
+
+        _print_json(asdict(report) | {"folder": None if report.folder is None else str(report.folder)})
+    else:
+        from optimizer.display import print_asked
+
+        print_asked(report)
+
+
+@app.command()
+def tell(
+    campaign: Campaign,
+    results: Annotated[Path, typer.Argument(help="The manifest with values, uncertainties and failures filled in.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Let a differing second value of a row count.")] = False,
+    runs_dir: RunsDir = Path("runs"),
+    take_over: TakeOver = False,
+    as_json: Json = False,
+) -> None:
+    """Take back what was measured outside, in any order and in parts; the same rows again change nothing.
+
+    A row that is wrong is refused with the reason and the others are kept; then the exit code is 2.
+    """
+    _, spec = _load(campaign)
+    from optimizer.telling import tell_campaign
+
+    report = tell_campaign(spec, results, run_folder=runs_dir / spec.name, replace=replace, take_over=take_over)
+    if as_json:
+        from dataclasses import asdict
+
+        _print_json(asdict(report))
+    else:
+        from optimizer.display import print_told
+
+        print_told(report)
+    for number, refusal in report.refused.items():
+        print(f"{results}, row {number}: {' '.join([refusal.candidate_id, refusal.reason]).strip()}", file=sys.stderr)
+    if report.refused:
+        rows = f"{len(report.refused)} row{'s' if len(report.refused) > 1 else ''} refused"
+        raise UserError(f"{results}: {rows}; everything else is kept.", "Correct these and tell the table again.")
 
 
 @app.command()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -16,6 +16,10 @@ from rich.text import Text
 from optimizer.catalogue import Kind
 from optimizer.doctor import Check
 from optimizer.status import failures_in_words
+
+if TYPE_CHECKING:
+    from optimizer.asking import AskReport
+    from optimizer.telling import TellReport
 
 MARKS = {"ok": Text("ok", "green"), "note": Text("note", "yellow"), "fault": Text("FAULT", "bold red")}
 
@@ -55,7 +59,8 @@ def print_status(summary: dict[str, Any]) -> None:
     if driver := summary["driver"]:
         table.add_row("driver", f"process {driver['pid']} on {driver['host']} since {driver['since']}")
     table.add_row("rounds", f"{summary['rounds']} (last phase {summary['last_phase'] or 'none'})")
-    table.add_row("candidates", f"{counts['proposed']} proposed, {counts['evaluated']} evaluated")
+    handed_out = f", {counts['handed_out']} handed out and not told" if counts["handed_out"] else ""
+    table.add_row("candidates", f"{counts['proposed']} proposed, {counts['evaluated']} evaluated{handed_out}")
     for line in _in_hand(summary["in_hand"]):
         table.add_row("in hand", line)
     calls = f"{budget['oracle_calls']} of {budget['of']} calls of {budget['dearest_stage']}"
@@ -134,6 +139,29 @@ def print_kinds(role: str, kinds: Sequence[Kind]) -> None:
             table.add_row(f"      {each.name}", f"{each.type} = {each.default}", each.description)
         if kind.parameters:
             out.print(table)
+
+
+def print_asked(report: AskReport) -> None:
+    """What `ask_campaign` returned."""
+    out = console()
+    for note in report.notes:
+        out.print(note)
+    if report.folder is None:
+        out.print(f"Nothing to hand out: {report.why}.")
+    else:
+        files = f"{len(report.candidates)} candidates in {report.folder}"
+        out.print(f"{files}: fill in manifest.csv there and give it to `optimize tell`.")
+    out.print(f"{report.awaited} wait for values; {report.calls_left} calls of the budget can still be asked for.")
+
+
+def print_told(report: TellReport) -> None:
+    """What `tell_campaign` returned; refused rows are left to whoever ends the command."""
+    replaced = f", {len(report.replaced)} replaced" if report.replaced else ""
+    empty = f", {report.empty} rows not filled in" if report.empty else ""
+    counts = f"{len(report.recorded)} recorded{replaced}, {len(report.known)} told before{empty}"
+    if report.unread:
+        console().print(f"Columns not read: {', '.join(report.unread)}.")
+    console().print(f"{counts}, {len(report.refused)} refused; {report.awaited} candidates wait for values.")
 
 
 def print_checks(checks: Sequence[Check]) -> None:

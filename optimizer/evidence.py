@@ -6,16 +6,17 @@ decodes to the relaxed crystal; where none is found, one that decodes to the cry
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from pymatgen.core import Structure
 from torch import Tensor
 
 from campaigns.ledger import Latent
-from campaigns.records import Candidate, StageOutcome, final_crystal, first_failure, last_values
+from campaigns.records import Candidate, StageOutcome, final_crystal, first_failure, last_uncertainties, last_values
 from campaigns.spec import SearchSpace
 from campaigns.store import CampaignStore
 from generative.protocols import Alignment, Generator
@@ -23,6 +24,7 @@ from optimizer.build import Parts
 from optimizer.descriptors import KNOWN_HULL, descriptors
 from optimizer.objective import CampaignObjective, Values
 from optimizer.trust_region import Observation
+from surrogates.protocols import FittedSurrogate
 
 FORMATION_ENERGY = "formation_energy_ev_atom"
 
@@ -36,6 +38,7 @@ class Evidence:
     values: tuple[Values, ...]
     latents: Mapping[str, Latent]  # by candidate id; what could not be encoded has none
     new: Mapping[str, Latent]
+    uncertainties: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by id: stated standard deviations
 
     def history(self) -> list[Observation]:
         """What the trust region follows from."""
@@ -54,6 +57,16 @@ class Evidence:
                 values.append(value)
         return torch.tensor(z, dtype=torch.float64), crystals, values
 
+    def noise(self, objective: CampaignObjective) -> Tensor | None:
+        """Stated variance of each observation, `[n, m]`, rows as in `located`; NaN where none was stated, None where
+        none ever was.
+        """
+        if not self.uncertainties:
+            return None
+        stated = [self.uncertainties.get(c.id, {}) for c in self.candidates if c.id in self.latents]
+        rows = [[each.get(name, math.nan) ** 2 for name in objective.outcomes] for each in stated]
+        return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), len(objective.outcomes))
+
     def figures(self) -> dict[str, int]:
         """How many latents stand for which crystal."""
         counts = Counter(latent.stands_for for latent in self.latents.values())
@@ -69,7 +82,9 @@ def evidence(parts: Parts, store: CampaignStore) -> Evidence:
     known = store.latents(parts.generator.version)
     missing = [c for c in candidates if c.id not in known]
     new = find_latents(parts.generator, parts.spec.space, missing, [measured[c.id] for c in missing])
-    return Evidence(candidates, tuple(measured.values()), values, {**known, **new}, new)
+    stated = {c.id: last_uncertainties(outcomes[c.id]) for c in candidates}
+    uncertainties = {name: each for name, each in stated.items() if each}
+    return Evidence(candidates, tuple(measured.values()), values, {**known, **new}, new, uncertainties)
 
 
 def find_latents(
@@ -121,8 +136,14 @@ def surrogate_inputs(parts: Parts, z: Tensor, crystals: Sequence[Structure]) -> 
     return torch.cat([z, described, *(column[:, None] for column in columns)], dim=1)
 
 
-def fit_inputs(parts: Parts, known: Evidence) -> tuple[Tensor, Tensor, Tensor]:
-    """Surrogate inputs `[n, d + p]`, outcomes `[n, m]` and which were observed, bool `[n, m]`, of all with a latent."""
+def fitted_to(parts: Parts, known: Evidence) -> tuple[Tensor, FittedSurrogate]:
+    """Surrogate inputs `[n, d + p]` of everything evaluated that has a latent, and the surrogate fitted to it."""
     z, crystals, values = known.located()
     y, observed = parts.objective.table(values)
-    return surrogate_inputs(parts, z, crystals), y, observed
+    seen, noise, device = surrogate_inputs(parts, z, crystals), known.noise(parts.objective), parts.device
+    return seen, parts.surrogate.fit(
+        seen.to(device),
+        y.to(device),
+        observed=observed.to(device),
+        noise=None if noise is None else noise.to(device),
+    )

@@ -10,18 +10,17 @@ from pathlib import Path
 from threading import Event, current_thread, main_thread
 from types import FrameType
 
-from campaigns.errors import CampaignInterrupted
-from campaigns.records import Candidate
+from campaigns.errors import CampaignInterrupted, SpecError
 from campaigns.spec import CampaignSpec
 from campaigns.store import LEDGER, CampaignStore
 from generative.progress import reported_to
 from generative.threads import one_thread
 from optimizer.build import Parts, build
-from optimizer.executors import Evaluator
+from optimizer.evaluation import Evaluator
 from optimizer.gates import exhausted_stage, gates_of_round
 from optimizer.heartbeat import heartbeat
 from optimizer.live import Live
-from optimizer.phases import phase_seed
+from optimizer.phases import evaluation_seed
 from optimizer.proposal import propose_phase
 from optimizer.refinement import current_generator, refine_phase, refinement_due
 from optimizer.starting import start_phase
@@ -40,17 +39,19 @@ def run_campaign(
     Ctrl-C, when the candidates in hand are finished and recorded; a second Ctrl-C gives them up.
     """
     parts = build(spec, folder)
-    if (run_folder / LEDGER).is_file():
-        store = CampaignStore.open(run_folder)
-    else:
-        store = CampaignStore.create(run_folder, spec, provenance=parts.provenance, dearest_stage=parts.cascade.dearest)
+    if parts.external is not None:
+        raise SpecError(
+            f"oracles.{parts.external}",
+            "its values come from outside, so nothing can run through.",
+            "Use `optimize ask` and `optimize tell`.",
+        )
     try:
-        with store, store.lock(take_over=take_over):
+        with open_or_create(parts, run_folder) as store, store.lock(take_over=take_over):
             store.adopt(spec)
             parts = current_generator(parts, store)
             live = Live(parts.objective, spec.budget.oracle_calls, store.spent().calls, quiet=quiet)
             with (
-                _stop_on_signal() as stop,
+                stop_on_signal() as stop,
                 parts.evaluator(run_folder) as evaluator,
                 live,
                 reported_to(live.step),
@@ -62,6 +63,15 @@ def run_campaign(
     return run_folder
 
 
+def open_or_create(parts: Parts, run_folder: Path) -> CampaignStore:
+    """The campaign's store, made now where there is none."""
+    if (run_folder / LEDGER).is_file():
+        return CampaignStore.open(run_folder)
+    return CampaignStore.create(
+        run_folder, parts.spec, provenance=parts.provenance, dearest_stage=parts.cascade.dearest
+    )
+
+
 def _recall(store: CampaignStore, live: Live) -> None:
     """Show what was measured before this session, or came with its values."""
     outcomes = store.outcomes()
@@ -71,7 +81,7 @@ def _recall(store: CampaignStore, live: Live) -> None:
 
 
 @contextmanager
-def _stop_on_signal() -> Iterator[Event]:
+def stop_on_signal() -> Iterator[Event]:
     """The first Ctrl-C or SIGTERM asks to stop after the candidates in hand; the second is an ordinary one."""
     stop = Event()
     if current_thread() is not main_thread():
@@ -166,7 +176,7 @@ class _Campaign:
         while waiting := [c for c in self.store.pending() if c.round == round][: max(0, self._calls_left())]:
             self.live.phase(round, f"evaluating {len(waiting)} candidates")
             candidates = {c.id: c for c in waiting}
-            tasks = [(c.id, c.crystal, self._seed(c)) for c in waiting]
+            tasks = [(c.id, c.crystal, evaluation_seed(self.parts.spec.seed, c)) for c in waiting]
             with heartbeat(self.store):
                 for name, stages in self.evaluator.evaluate(tasks, self.stop, self.store.lease, gates):
                     self.store.record(name, stages, package_versions=self.versions)
@@ -181,10 +191,6 @@ class _Campaign:
             return not self._out_of_time()
         self.store.finish_phase(round, "evaluate")
         return True
-
-    def _seed(self, candidate: Candidate) -> int:
-        number = int(candidate.id.partition("-")[2])
-        return phase_seed(self.parts.spec.seed, candidate.round, "evaluate", number)
 
     def _say(self, kind: str, round: int, message: str) -> None:
         self.store.event(kind, message)

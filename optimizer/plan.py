@@ -16,8 +16,9 @@ from optimizer.references import ReferenceTable
 def plan(parts: Parts, run_folder: Path) -> list[tuple[str, str]]:
     """`(what, in words)` per line: search space, generator, oracles, time, places."""
     spec, cascade = parts.spec, parts.cascade
-    calls, workers = spec.budget.oracle_calls, parts.workers
-    minutes = calls * cascade.nominal_seconds / min(workers, spec.batch_size) / 60
+    calls, workers = spec.budget.oracle_calls, parts.workers.count
+    here = [stage.oracle.nominal_seconds for stage in cascade.stages if not getattr(stage.oracle, "external", False)]
+    minutes = calls * sum(here) / min(workers, spec.batch_size) / 60
     stages = [
         f"{stage.name} ({stage.oracle.nominal_seconds:g} s{', budgeted' if stage.name == cascade.dearest else ''}"
         f"{_gate_in_words(given)})"
@@ -35,6 +36,7 @@ def plan(parts: Parts, run_folder: Path) -> list[tuple[str, str]]:
         ("goal", _goal_in_words(parts)),
         ("budget", f"{calls} calls of {cascade.dearest} in batches of {spec.batch_size}{limit}"),
         ("time", f"about {minutes:.0f} min in oracles with {workers} workers; searching and failures come on top"),
+        *([("outside", _outside_in_words(parts))] if parts.external is not None else []),
         ("writes", _places(run_folder)),
     ]
 
@@ -106,6 +108,12 @@ def _goal_in_words(parts: Parts) -> str:
         if limit is not None
     ]
     return " and ".join(goals) + (f", where {' and '.join(bounds)}" if bounds else "")
+
+
+def _outside_in_words(parts: Parts) -> str:
+    oracle = parts.cascade.stages[-1].oracle
+    wanted = ", ".join(f"{prop.name} [{prop.unit}]" for prop in oracle.properties)
+    return f"{wanted}: `optimize ask` hands out, `optimize tell` takes back"
 
 
 def _places(run_folder: Path) -> str:

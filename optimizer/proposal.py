@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from pymatgen.core import Structure
 from torch import Tensor
 
 from campaigns.records import Candidate
@@ -14,7 +15,7 @@ from campaigns.store import CampaignStore
 from generative.representations.wyckoff import fingerprint
 from optimizer.admission import Admitted, admit
 from optimizer.build import Parts
-from optimizer.evidence import Evidence, evidence, fit_inputs, surrogate_inputs
+from optimizer.evidence import Evidence, evidence, fitted_to, surrogate_inputs
 from optimizer.phases import Report, phase_seed
 from optimizer.portfolio import arm_shares
 from optimizer.protocols import ProposalContext
@@ -52,7 +53,7 @@ def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report
     candidates: list[Candidate] = []
     if admitted and known.latents:
         report(f"choosing {q} of {len(admitted)} admitted crystals")
-        candidates = _choose(parts, known, admitted, pool, arms, round, q, seed, figures)
+        candidates = _choose(parts, known, store.pending(), admitted, pool, arms, round, q, seed, figures)
     elif admitted:  # nothing measured has a latent: there is nothing to fit, the pool is prior samples in random order
         figures["criterion"] = "prior samples: nothing measured yet has a latent"
         candidates = [_candidate(parts, round, i, a, pool, arms[a.index], {}) for i, a in enumerate(admitted[:q])]
@@ -86,6 +87,7 @@ def _marks(store: CampaignStore, known: Evidence) -> set[str]:
 def _choose(
     parts: Parts,
     known: Evidence,
+    pending: Sequence[Candidate],
     admitted: Sequence[Admitted],
     pool: Tensor,
     arms: Sequence[str],
@@ -94,16 +96,17 @@ def _choose(
     seed: int,
     figures: dict[str, Any],
 ) -> list[Candidate]:
-    """Fit the surrogate to everything evaluated that has a latent, and let the acquisition choose q admitted ones."""
-    seen, y, observed = fit_inputs(parts, known)
-    offered = surrogate_inputs(parts, _encoded(parts, admitted, pool), [a.crystal for a in admitted])
-    device = parts.device
-    fitted = parts.surrogate.fit(seen.to(device), y.to(device), observed=observed.to(device))
+    """Fit the surrogate to everything evaluated that has a latent, and let the acquisition choose q admitted ones,
+    minding what is pending.
+    """
+    seen, fitted = fitted_to(parts, known)
+    crystals = [a.crystal for a in admitted]
+    offered = surrogate_inputs(parts, _encoded(parts, crystals, [pool[a.index] for a in admitted]), crystals)
     context = ProposalContext(
         pool=offered,
         observed_z=seen,
-        pending=torch.empty(0, seen.shape[1], dtype=torch.float64),
-        device=device,
+        pending=_pending_inputs(parts, pending, seen.shape[1]),
+        device=parts.device,
         space=parts.spec.space,
     )
     chosen = parts.acquisition.propose(fitted, parts.objective, context, q=q, seed=seed).tolist()
@@ -116,14 +119,28 @@ def _choose(
     ]
 
 
-def _encoded(parts: Parts, admitted: Sequence[Admitted], pool: Tensor) -> Tensor:
-    """The encoder's mean of each admitted crystal, `[n, d]`; the latent it was decoded from where it has none.
+def _pending_inputs(parts: Parts, pending: Sequence[Candidate], width: int) -> Tensor:
+    """Surrogate inputs `[p, width]` of what was proposed and is not measured yet; what cannot be encoded and was not
+    decoded by this generator is left out.
+    """
+    means = parts.generator.encode([c.crystal for c in pending])
+    own = [c.z if c.generator_version == parts.generator.version else None for c in pending]
+    placed = [(c, z) for c, mean, z in zip(pending, means, own, strict=True) if isinstance(mean, Tensor) or z]
+    if not placed:
+        return torch.empty(0, width, dtype=torch.float64)
+    crystals = [c.crystal for c, _ in placed]
+    latents = _encoded(parts, crystals, [torch.tensor(z or (), dtype=torch.float64) for _, z in placed])
+    return surrogate_inputs(parts, latents, crystals)
+
+
+def _encoded(parts: Parts, crystals: Sequence[Structure], decoded_from: Sequence[Tensor]) -> Tensor:
+    """The encoder's mean of each crystal, `[n, d]`; the latent it was decoded from where it has none.
 
     Many latents decode to one crystal. What was measured stands at or near the encoder's mean, so what is to be
     compared with it must stand there too.
     """
-    means = parts.generator.encode([each.crystal for each in admitted])
-    return torch.stack([z if isinstance(z, Tensor) else pool[a.index] for z, a in zip(means, admitted, strict=True)])
+    means = parts.generator.encode(crystals)
+    return torch.stack([mean if isinstance(mean, Tensor) else z for mean, z in zip(means, decoded_from, strict=True)])
 
 
 def _candidate(

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from pymatgen.core import Structure
 from torch import Tensor
 
-from campaigns.records import Failed, Measured, Property
+from campaigns.records import Failed, FailureCode, Measured, Property
 from campaigns.spec import SearchSpace
 from generative.protocols import DecodeFailure, Generator
-from surrogates.protocols import FittedSurrogate
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # BoTorch takes seconds to import, and workers that evaluate crystals need none of it
     from optimizer.objective import CampaignObjective
+    from surrogates.protocols import FittedSurrogate
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,10 @@ class OracleContext:
 class Oracle(Protocol):
     """Crystal -> Measured or Failed. Stages of a cascade: each sees the crystal the one before it returned.
 
-    Two things an oracle may say of itself, both false where it is silent: `changes_crystal`, that it returns another
+    Three things an oracle may say of itself, all false where it is silent: `changes_crystal`, that it returns another
     geometry than it was given, and `of_geometry`, that what it measures belongs to one geometry. A campaign in which
-    the first comes behind the second is refused. Where it has `notes`, sentences, `optimize check` prints them.
+    the first comes behind the second is refused. `external`: values come through ask and tell, and `evaluate` answers
+    every crystal with a Failed. Where it has `notes`, sentences, `optimize check` prints them.
 
     An oracle that is quickest with many crystals says with how many: `together`, 1 where it is silent. It gets crystals
     of several seeds at once, so its answers must not depend on `seed`. Nor may those of an oracle that calls itself
@@ -47,6 +49,42 @@ class Oracle(Protocol):
 
     def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
         """Yield `(index into xs, outcome)` as each finishes; exactly one outcome per crystal."""
+        ...
+
+
+@dataclass(frozen=True)
+class ExecutorContext:
+    """What an executor kind is built with: how many workers the campaign asks for, None where it does not say."""
+
+    workers: int | None
+
+
+class TaskLost(Exception):
+    """Stands in a future whose task was given up: its worker died (WORKER_DIED) or took too long (TIMED_OUT), as often
+    as the executor tries. `seconds` are those of the last attempt.
+    """
+
+    def __init__(self, code: FailureCode, message: str, seconds: float = 0.0) -> None:
+        super().__init__(code, message, seconds)
+        self.code, self.message, self.seconds = code, message, seconds
+
+
+class Workers(Protocol):
+    """Where candidates are evaluated. Building one starts nothing; `check` does it."""
+
+    @property
+    def count(self) -> int:
+        """How many tasks are worth having in hand at once."""
+        ...
+
+    def start(self, initializer: Callable[..., None], initargs: tuple[Any, ...]) -> Executor:
+        """Workers that have run `initializer(*initargs)` once before their first task.
+
+        A future ends with the task's result, the task's exception, or TaskLost. Where the executor itself is of no more
+        use futures and `submit` raise concurrent.futures.BrokenExecutor; another one may be started then. Two things it
+        may have: `in_process`, true where tasks run in this process and no initializer does, and `abandon()`, to end
+        what is in hand before `shutdown`.
+        """
         ...
 
 

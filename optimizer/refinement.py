@@ -22,7 +22,7 @@ from generative.evaluation import prior_samples, reconstruction
 from generative.protocols import Generator
 from generative.refinement import rank_weights
 from optimizer.build import Parts
-from optimizer.evidence import Evidence, evidence, fit_inputs, observed_values
+from optimizer.evidence import Evidence, evidence, fitted_to, observed_values
 from optimizer.objective import CampaignObjective
 from optimizer.phases import Report, phase_seed
 
@@ -112,8 +112,7 @@ def leave_one_out_score(parts: Parts, known: Evidence) -> float | None:
     """Mean over the outcomes of the surrogate's leave-one-out log score, nats per row; None where nothing is fitted."""
     if not known.latents:
         return None
-    z, y, observed = (each.to(parts.device) for each in fit_inputs(parts, known))
-    outcomes = parts.surrogate.fit(z, y, observed=observed).report.outcomes
+    outcomes = fitted_to(parts, known)[1].report.outcomes
     scores = [each["loo_log_score"] for each in outcomes.values() if each.get("loo_log_score") is not None]
     return float(np.mean(scores)) if scores else None
 

@@ -16,6 +16,7 @@ ROLE_OF_FIELD = {
     "oracles": "oracle",
     "surrogate": "surrogate",
     "acquisition": "acquisition",
+    "executor": "executor",
 }
 LIST_FIELDS = ("start", "oracles")
 

@@ -9,6 +9,7 @@ from typing import Any
 from campaigns.records import Candidate, Failed, Measured, StageOutcome, final_crystal, first_failure, last_values
 from campaigns.store import CampaignStore
 from optimizer.objective import CampaignObjective
+from optimizer.oracles.external import external_place
 
 LAST_EVENTS = 5
 CLOCK = "clock"
@@ -27,12 +28,11 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
     phases = store.rounds()
     events = store.events()
     failed = failures_by_stage(store)
+    budget_spent = spent.calls >= spec.budget.oracle_calls or any(e.kind == STAGE_SPENT for e in events)
     return {
         "campaign": spec.name,
         "folder": str(store.folder),
-        "state": _state(
-            driver is not None, spent.calls >= spec.budget.oracle_calls or any(e.kind == STAGE_SPENT for e in events)
-        ),
+        "state": _state(driver is not None, budget_spent, external_place(spec) is not None),
         "driver": None if driver is None else {"pid": driver.pid, "host": driver.host, "since": driver.since},
         "rounds": len({phase.round for phase in phases}),
         "last_phase": None if not phases else f"{phases[-1].round}.{phases[-1].phase}",
@@ -40,6 +40,7 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             "proposed": len(candidates),
             "evaluated": len(outcomes),
             "pending": len(candidates) - len(outcomes),
+            "handed_out": sum(each.handed_out_at is not None for each in store.awaited()),
         },
         "in_hand": _in_hand(store, candidates),
         "budget": {
@@ -101,10 +102,12 @@ def _in_hand(store: CampaignStore, candidates: Sequence[Candidate]) -> list[dict
     ]
 
 
-def _state(driven: bool, budget_spent: bool) -> str:
+def _state(driven: bool, budget_spent: bool, external: bool) -> str:
     if driven:
         return "running"
-    return "budget spent" if budget_spent else "stopped; `optimize run` goes on"
+    if budget_spent:
+        return "budget spent"
+    return "waiting; `optimize tell` and `optimize ask` go on" if external else "stopped; `optimize run` goes on"
 
 
 def hours_spent(store: CampaignStore) -> float:

@@ -43,8 +43,8 @@ class Surrogate(Protocol):
     def fit(self, z: Tensor, y: Tensor, *, observed: Tensor, noise: Tensor | None = None) -> FittedSurrogate:
         """Fit one posterior per column of `y` to the rows where `observed` holds; the rest is never read.
 
-        `noise [n, m]`: known variance of each observation, in the outcome's unit squared; inferred where
-        None. Raises ValueError for wrong shapes or observed entries that are not finite; data alone never
-        make it fail.
+        `noise [n, m]`: known variance of each observation, in the outcome's unit squared, NaN where it is not known;
+        inferred where None or NaN. Raises ValueError for wrong shapes or observed entries that are not finite; data
+        alone never make it fail.
         """
         ...

@@ -89,7 +89,7 @@ class ExactGP:
 
     def fit(self, z: Tensor, y: Tensor, *, observed: Tensor, noise: Tensor | None = None) -> FittedExactGP:
         """Fit one GP per column of `y`. z `[n, d]`, y `[n, m]`, observed bool `[n, m]`, noise variances `[n,
-        m]`.
+        m]`, NaN where not known: those rows get the level that a fit without any stated noise infers.
 
         Deterministic: the same rows give the same posterior. Raises ValueError for wrong shapes or for
         observed values that are not finite.
@@ -103,6 +103,8 @@ class ExactGP:
         for column, name in enumerate(self.context.outcomes):
             rows = observed[:, column]
             variance = None if noise is None else noise.to(**place)[rows, column, None]
+            if variance is not None and variance.isnan().all():
+                variance = None
             model, entries[name] = _fit_outcome(z[rows], y[rows, column, None], variance, bounds, self.params)
             models.append(model.eval().requires_grad_(False))
         return FittedExactGP(ModelListGP(*models), FitReport(entries, perf_counter() - start))
@@ -191,6 +193,9 @@ def _fitted_model(
     z: Tensor, y: Tensor, noise: Tensor | None, bounds: Tensor, recipe: _Recipe, max_steps: int
 ) -> SingleTaskGP:
     likelihood: GaussianLikelihood | None = None
+    if noise is not None and noise.isnan().any():
+        plain = _fitted_model(z, y, None, bounds, recipe, max_steps)
+        noise = torch.where(noise.isnan(), plain.likelihood.noise.detach() * y.var(), noise)
     if noise is None:
         likelihood = get_gaussian_likelihood_with_lognormal_prior()
         constraint = GreaterThan(
@@ -234,7 +239,7 @@ def _fixed_model(z: Tensor, y: Tensor, noise: Tensor | None, bounds: Tensor, ker
         spread = float(y.var()) if n > 1 else 0.0
         variance = spread if spread > (1e-9 * max(abs(mean), 1e-6)) ** 2 else (abs(mean) or 1.0) ** 2 / (n + 1)
         floor = RAISED_NOISE_FLOOR * variance
-        noise = torch.full_like(y, floor) if noise is None else noise.clamp_min(floor)
+        noise = torch.full_like(y, floor) if noise is None else noise.nan_to_num(floor).clamp_min(floor)
     covariance = ScaleKernel(_kernel(kernel, z.shape[1]))
     covariance.outputscale = variance
     constant = ConstantMean()

@@ -38,6 +38,7 @@ NEEDED = {
     "elastic": EMT,
     "dynamical_stability": EMT,
     "energy_above_hull": {"competing_phases": 0},
+    "external": {"properties": {"gap_ev": "eV"}},
 }
 """Parameters of the kinds that cannot do without, or that would be slow."""
 
@@ -92,8 +93,11 @@ def test_every_crystal_gets_one_outcome_with_the_declared_properties(kind, devic
     outcomes = list(oracle.evaluate([COPPER.copy(), COPPER.copy()], seed=0))
     assert sorted(index for index, _ in outcomes) == [0, 1]
     for _, outcome in outcomes:
-        assert isinstance(outcome, Measured), outcome
         _check(outcome, oracle)
+        if getattr(oracle, "external", False):  # told, never asked here
+            assert isinstance(outcome, Failed)
+            continue
+        assert isinstance(outcome, Measured), outcome
         assert outcome.crystal.composition.reduced_formula == "Cu"
         assert outcome.crystal.is_ordered
         assert not outcome.crystal.site_properties

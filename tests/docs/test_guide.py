@@ -71,7 +71,7 @@ def test_every_group_of_elements_is_named():
     assert set(re.findall(r"`(\w+)`", sentence)) == set(ELEMENT_GROUPS)
 
 
-@pytest.mark.parametrize("role", ["generator", "start", "oracle", "surrogate", "acquisition"])
+@pytest.mark.parametrize("role", ["generator", "start", "oracle", "surrogate", "acquisition", "executor"])
 def test_every_kind_is_named(role):
     listed = {row[0]: set(re.findall(r"`(\w+)`", row[1])) for row in table("## Kinds")}
     assert listed[role] == set(available_kinds(role))

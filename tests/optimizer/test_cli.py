@@ -23,7 +23,7 @@ from optimizer import cli
 SPECS = Path(__file__).parents[1] / "specs"
 INVALID = sorted((SPECS / "invalid").glob("*.yaml"))
 VALID = sorted((SPECS / "valid").glob("*.yaml"))
-ROLES = ("generator", "start", "oracles", "surrogate", "acquisition")
+ROLES = ("generator", "start", "oracles", "surrogate", "acquisition", "executor")
 OPTIMIZE = Path(sys.executable).with_name("optimize")
 
 

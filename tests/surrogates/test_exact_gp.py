@@ -154,6 +154,20 @@ def test_known_noise_widens_the_posterior():
     assert loud.report.outcomes["bulk_modulus_gpa"]["noise_sd"] == pytest.approx(20.0)
 
 
+def test_noise_stated_for_some_rows_leaves_the_others_at_what_is_inferred():
+    z = _latents(30)
+    y = torch.stack([_modulus(z), torch.ones(30).double()], dim=1)
+    y[0, 0] += 100.0  # a wild value, which says itself that it is worth little
+    observed = torch.ones(30, 2, dtype=torch.bool)
+    noise = torch.full((30, 2), torch.nan, dtype=torch.float64)
+    noise[0, 0] = 100.0**2
+    warned, trusting = (_surrogate().fit(z, y, observed=observed, noise=each) for each in (noise, noise * torch.nan))
+    misfit = [float((each.model.posterior(z[:1]).mean[0, 0] - _modulus(z[:1])[0]).abs()) for each in (warned, trusting)]
+    assert misfit[0] < misfit[1]
+    plain = _surrogate().fit(z, y, observed=observed)
+    assert torch.equal(trusting.model.posterior(z).mean, plain.model.posterior(z).mean)
+
+
 @pytest.mark.parametrize(("failures", "expected"), [(1, "noise_floor"), (2, "matern52"), (3, "fixed")])
 def test_each_failed_fit_falls_back_one_step_and_says_why(monkeypatch, failures, expected):
     original, calls = exact_gp.fit_gpytorch_mll, []

@@ -13,8 +13,9 @@ from pymatgen.core import Structure
 from campaigns.records import FailureCode, Measured, Property
 from campaigns.spec import KindSpec, SearchSpace
 from optimizer.cascade import Cascade, Gate, Stage
-from optimizer.executors import Evaluator
-from optimizer.protocols import OracleContext
+from optimizer.evaluation import Evaluator
+from optimizer.executors import local
+from optimizer.protocols import ExecutorContext, OracleContext
 
 CRYSTAL = Structure([[2.8, 0, 0], [0, 2.8, 0], [0, 0, 3.7]], ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 SPECS = (KindSpec(kind="relax", calculator="ase.calculators.emt:EMT"), KindSpec(kind="volume"))
@@ -25,7 +26,8 @@ TASKS = [(f"c{i}", CRYSTAL.copy().scale_lattice(CRYSTAL.volume * (1 + i / 20)), 
 @pytest.fixture
 def evaluator():
     def make(workers: int) -> Evaluator:
-        return Evaluator(Cascade.build(SPECS, CONTEXT, SearchSpace()), SPECS, CONTEXT, workers)
+        there = local.build(local.Params(), ExecutorContext(workers))
+        return Evaluator(Cascade.build(SPECS, CONTEXT, SearchSpace()), SPECS, CONTEXT, there)
 
     return make
 

@@ -1,50 +1,34 @@
-"""Where candidates are evaluated: in this process, or in worker processes of one thread each.
+"""Candidates through the cascade, wherever an executor runs it.
 
-Two threads make one relaxation of a small cell no faster than one does, so work is spread over processes. A worker
-builds the oracles once. When one dies (out of memory, a crashing calculator) the pool is replaced and what was in
-hand is tried once more, one at a time, so that only the crystal that kills its worker ends as WORKER_DIED. With one
-worker there is no process to lose: a crash ends the campaign, and running it again goes on. Oracles that take many
-crystals at once, as a relaxation on a GPU does, are given them in this process.
+A worker builds the oracles once. Where an executor breaks as a whole (a worker process of `local` died: out of memory,
+a crashing calculator) it is replaced, and what was in hand is tried once more, one at a time, so that only the crystal
+that kills its worker ends as WORKER_DIED. An executor that looks after its workers itself says TaskLost of one task.
+Oracles that take many crystals at once, as a relaxation on a GPU does, are given them in this process.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
-from typing import Any
 
 from pymatgen.core import Structure
 
 from campaigns.crystals import crystal_from_json, crystal_to_json
 from campaigns.records import Failed, FailureCode, StageOutcome
 from campaigns.spec import KindSpec, SearchSpace
-from campaigns.workers import end_with_parent, interrupts_ignored, one_thread_each
+from campaigns.workers import end_with_parent
 from optimizer.cascade import Cascade, CascadeTask, Gate, Stages
-from optimizer.protocols import OracleContext
+from optimizer.protocols import OracleContext, TaskLost, Workers
 
 BATCHES_IN_HAND = 4  # so that an oracle that takes many can fill the places of those that are done
 NO_GATES: Mapping[str, Mapping[str, Gate]] = {}
 Task = tuple[str, Structure, int]  # candidate id, crystal, seed
 _cascade: Cascade | None = None  # the worker's own, built by its initializer
-
-
-class InProcess(Executor):
-    """Runs each task when it is submitted, in this process."""
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 def _start_worker(specs: tuple[KindSpec, ...], context: OracleContext, space: SearchSpace, cache: Path | None) -> None:
@@ -63,21 +47,20 @@ def _evaluate(crystal: str, seed: int, gates: Mapping[str, Gate] | None) -> Stag
 
 
 class Evaluator:
-    """Evaluates crystals with at most `workers` in hand. Use as a context manager."""
+    """Evaluates crystals with at most `workers.count` in hand. Use as a context manager."""
 
     def __init__(
         self,
         cascade: Cascade,
         specs: tuple[KindSpec, ...],
         context: OracleContext,
-        workers: int,
+        workers: Workers,
         cache: Path | None = None,
     ) -> None:
         """`cache` is a folder of earlier answers, see `optimizer.result_cache`."""
         self._cascade = cascade.remembering(specs, cache)
-        self._specs, self._context, self.workers, self._cache = specs, context, workers, cache
+        self._specs, self._context, self._workers, self._cache = specs, context, workers, cache
         self._executor: Executor | None = None
-        self._foreign = frozenset(multiprocessing.active_children())
 
     def __enter__(self) -> Evaluator:
         return self
@@ -86,11 +69,11 @@ class Evaluator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Orderly, or at once where an exception (a second Ctrl-C) left work in hand."""
-        if error is not None:
-            for child in frozenset(multiprocessing.active_children()) - self._foreign:
-                child.terminate()
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
+        if self._executor is None:
+            return
+        if error is not None and (abandon := getattr(self._executor, "abandon", None)):
+            abandon()
+        self._executor.shutdown(wait=True, cancel_futures=True)
 
     def evaluate(
         self,
@@ -111,7 +94,7 @@ class Evaluator:
         in_hand: dict[Future[Stages], Task] = {}
         while in_hand or ((fresh or suspects) and not stop.is_set()):
             alone = suspects or any(task[0] in tried for task in in_hand.values())
-            waiting, most = suspects or fresh, 1 if alone else self.workers
+            waiting, most = suspects or fresh, 1 if alone else self._workers.count
             while waiting and len(in_hand) < most and not stop.is_set():
                 task = waiting.popleft()
                 begin(task[0])
@@ -121,13 +104,16 @@ class Evaluator:
                 task = in_hand.pop(future)
                 try:
                     stages = future.result()
-                except BrokenProcessPool:
+                except BrokenExecutor:
                     self._executor = None
                     if task[0] not in tried:
                         tried.add(task[0])
                         suspects.append(task)
                     elif not stop.is_set():  # whoever asked to stop may have ended the workers too
-                        yield task[0], self._died()
+                        died = TaskLost(FailureCode.WORKER_DIED, "the worker process died twice on this crystal")
+                        yield task[0], self._lost(died)
+                except TaskLost as lost:
+                    yield task[0], self._lost(lost)
                 else:
                     yield task[0], stages
 
@@ -151,26 +137,19 @@ class Evaluator:
 
     def _submit(self, task: Task, gates: Mapping[str, Gate] | None) -> Future[Stages]:
         _, crystal, seed = task
-        if self.workers == 1:
-            self._executor = self._executor or InProcess()
-            return self._executor.submit(self._cascade.evaluate, crystal, seed, gates)
         if self._executor is None:
-            self._executor = ProcessPoolExecutor(
-                self.workers,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start_worker,
-                initargs=(self._specs, self._context, self._cascade.space, self._cache),
-            )
+            initargs = self._specs, self._context, self._cascade.space, self._cache
+            self._executor = self._workers.start(_start_worker, initargs)
+        if getattr(self._executor, "in_process", False):
+            return self._executor.submit(self._cascade.evaluate, crystal, seed, gates)
         try:
-            with interrupts_ignored(), one_thread_each():
-                return self._executor.submit(_evaluate, crystal_to_json(crystal), seed, gates)
-        except BrokenProcessPool as error:
+            return self._executor.submit(_evaluate, crystal_to_json(crystal), seed, gates)
+        except BrokenExecutor as error:
             broken: Future[Stages] = Future()
             broken.set_exception(error)
             return broken
 
-    def _died(self) -> Stages:
-        """Charged to the dearest stage, as nobody can tell in which one it died."""
+    def _lost(self, lost: TaskLost) -> Stages:
+        """Charged to the dearest stage, as nobody can tell in which one it was lost."""
         stage = next(each for each in self._cascade.stages if each.name == self._cascade.dearest)
-        outcome = Failed(FailureCode.WORKER_DIED, "the worker process died twice on this crystal")
-        return (StageOutcome(stage.name, stage.oracle.version, outcome),)
+        return (StageOutcome(stage.name, stage.oracle.version, Failed(lost.code, lost.message, lost.seconds)),)

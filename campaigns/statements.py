@@ -1,0 +1,48 @@
+"""What several transactions of the store do, on a connection of its."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from campaigns.ledger import GeneratorRecord
+from campaigns.rows import generator_row
+from campaigns.tables import candidates, generators, latents, outcomes
+
+
+def proposed_crystal(connection: Connection, candidate_id: str) -> str:
+    query = select(candidates.c.crystal).where(candidates.c.id == candidate_id)
+    if (found := connection.execute(query).scalar_one_or_none()) is None:
+        raise ValueError(f"candidate {candidate_id!r} was never proposed")
+    return found
+
+
+def insert_generator(connection: Connection, record: GeneratorRecord) -> bool:
+    if connection.execute(select(generators.c.seq).where(generators.c.version == record.version)).first():
+        return False
+    connection.execute(insert(generators), generator_row(record, datetime.now(UTC).isoformat(timespec="seconds")))
+    return True
+
+
+def replace_latents(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        same = (latents.c.candidate_id == row["candidate_id"], latents.c.generator_version == row["generator_version"])
+        connection.execute(delete(latents).where(*same))
+    if not rows:
+        return
+    try:
+        connection.execute(insert(latents), rows)
+    except IntegrityError:
+        raise ValueError("a latent belongs to a candidate that was never proposed") from None
+
+
+def drop_outcome(connection: Connection, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    """Delete the stages of one candidate and its latents, which stand for what was measured; returns what it said."""
+    (name,) = {row.candidate_id for row in rows}
+    connection.execute(delete(outcomes).where(outcomes.c.candidate_id == name))
+    connection.execute(delete(latents).where(latents.c.candidate_id == name))
+    return [{"stage": row.stage, "failure": row.failure, "properties": row.properties} for row in rows]
