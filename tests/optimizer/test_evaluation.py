@@ -73,7 +73,7 @@ def test_an_oracle_that_takes_many_gets_them_in_this_process():
     tasks = [(f"c{i}", CRYSTAL.copy().scale_lattice(50.0 + i), i) for i in range(9)]
     cascade = Cascade((Stage("together", oracle),), SearchSpace())
     gates = {"c1": {"together": Gate(spent="no call is left")}}
-    with Evaluator(cascade, SPECS[:1], CONTEXT, 4) as evaluator:
+    with Evaluator(cascade, SPECS[:1], CONTEXT, local.LocalWorkers(4)) as evaluator:
         found = dict(evaluator.evaluate(tasks, Event(), begun.append, gates))
         assert multiprocessing.active_children() == []
     assert begun == [name for name, _, _ in tasks]
@@ -87,7 +87,9 @@ def test_an_oracle_that_takes_many_gets_them_in_this_process():
 def test_after_a_stop_no_further_batch_is_begun():
     oracle, stop = Together(), Event()
     tasks = [(f"c{i}", CRYSTAL, i) for i in range(9)]
-    with Evaluator(Cascade((Stage("together", oracle),), SearchSpace()), SPECS[:1], CONTEXT, 1) as evaluator:
+    with Evaluator(
+        Cascade((Stage("together", oracle),), SearchSpace()), SPECS[:1], CONTEXT, local.LocalWorkers(1)
+    ) as evaluator:
         found = []
         for name, _ in evaluator.evaluate(tasks, stop):
             stop.set()
@@ -115,7 +117,8 @@ def test_workers_compute_on_one_thread_and_the_environment_stays(tmp_path, monke
     (tmp_path / "model.py").write_text(f"import os\ndef threads(crystal):\n    {body}\n")
     specs = (KindSpec(kind="python", function="model.py:threads", properties={"threads": "1"}),)
     context = OracleContext("cpu", str(tmp_path))
-    with Evaluator(Cascade.build(specs, context, SearchSpace()), specs, context, 2) as there:
+    there = local.build(local.Params(), ExecutorContext(2))
+    with Evaluator(Cascade.build(specs, context, SearchSpace()), specs, context, there) as there:
         ((_, stages),) = there.evaluate(TASKS[:1], Event())
     assert stages[0].outcome.values == {"threads": 2.0}
     assert os.environ["OMP_NUM_THREADS"] == "7"
