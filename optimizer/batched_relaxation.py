@@ -4,9 +4,8 @@ Every crystal goes the way it goes in `relaxation.relax`: the same variables (AS
 first guess of the Hessian, the same longest step, limits and failures. A crystal that is done or fails leaves, and the
 next one takes its place; nothing that one crystal does reaches the others.
 
-The step is -B g with B the inverse Hessian of BFGS (Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 6.17),
-instead of ASE's eigenvectors of the Hessian, which for a batch a GPU computes slowly. The two differ only where the
-energy curves down along a step: there ASE turns the sign of the eigenvalue, and here B stays as it was.
+The step is that of ASE's BFGS, with the absolute values of the Hessian's eigenvalues. Where all are positive, which a
+Cholesky factor tells, the factor gives the same step for the whole batch at once; only the others are diagonalised.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ from optimizer.relaxation import (
 )
 from optimizer.relaxing_batch import RelaxingBatch, entered
 
+SHORTEST_STEP = 1e-7  # along no variable longer: tells the Hessian nothing, as in ASE
 Outcome = Relaxed | Failed
 
 
@@ -190,28 +190,37 @@ def _along_variables(batch: RelaxingBatch, predicted: Prediction) -> tuple[Tenso
 
 
 def _moved(batch: RelaxingBatch, gradient: Tensor) -> RelaxingBatch:
-    """Update the inverse Hessian with the last step and take the next."""
+    """Update the Hessian with the last step (Nocedal and Wright, Numerical Optimization, eq. 6.19), take the next."""
     step, change = batch.last_step, gradient - batch.last_gradient
-    along = (step * change).sum(dim=-1)
-    curved_up = along > 1e-8 * step.norm(dim=-1) * change.norm(dim=-1)
-    scale = torch.where(curved_up, 1 / along.where(curved_up, 1), 0)[:, None, None]
-    pushed = (batch.inverse_hessian @ change[..., None])[..., 0]
-    stretch = 1 + scale[:, 0] * (change * pushed).sum(dim=-1, keepdim=True)
-    mixed = pushed[:, :, None] * step[:, None, :]
-    inverse = batch.inverse_hessian + scale * (
-        stretch[..., None] * step[:, :, None] * step[:, None, :] - mixed - mixed.mT
-    )
-    next_step = -(batch.projection @ inverse @ gradient[..., None])[..., 0]
+    pushed = (batch.hessian @ step[..., None])[..., 0]
+    along, stiff = (step * change).sum(dim=-1), (step * pushed).sum(dim=-1)
+    known = (step.abs().amax(dim=-1) >= SHORTEST_STEP) & (along != 0) & (stiff != 0)
+    gained = change[:, :, None] * change[:, None, :] / along.where(known, 1)[:, None, None]
+    lost = pushed[:, :, None] * pushed[:, None, :] / stiff.where(known, 1)[:, None, None]
+    hessian = batch.hessian + torch.where(known[:, None, None], gained - lost, 0)
+    next_step = (batch.projection @ _newton_step(hessian, gradient)[..., None])[..., 0]
     longest = next_step.reshape(len(batch), -1, 3).norm(dim=-1).amax(dim=-1)
     next_step = next_step * (MAX_STEP / longest).clamp(max=1)[:, None]
     return replace(
         batch,
         x=batch.x + next_step,
-        inverse_hessian=inverse,
+        hessian=hessian,
         last_step=next_step,
         last_gradient=gradient,
         steps=batch.steps + 1,
     )
+
+
+def _newton_step(hessian: Tensor, gradient: Tensor) -> Tensor:
+    """-|H|^-1 g `[b, d]`; |H| has the absolute eigenvalues of H `[b, d, d]`."""
+    factor, failed = torch.linalg.cholesky_ex(hessian)
+    step = -torch.cholesky_solve(gradient[..., None], factor)[..., 0]
+    if bool((indefinite := failed > 0).any()):
+        # on the CPU: a GPU takes milliseconds for each of a few small matrices
+        values, vectors = torch.linalg.eigh(hessian[indefinite].cpu())
+        along = (vectors.mT @ gradient[indefinite].cpu()[..., None]) / values.abs()[..., None]
+        step[indefinite] = -(vectors @ along)[..., 0].to(step.device)
+    return step
 
 
 def _crystal(batch: RelaxingBatch, crystals: CrystalBatch, row: int) -> tuple[Structure, float]:

@@ -41,7 +41,7 @@ class RelaxingBatch:
     first_cell: Tensor  # [b, 3, 3]
     projection: Tensor  # [b, 3n + 9, 3n + 9], onto what keeps the space group
     x: Tensor  # [b, 3n + 9]
-    inverse_hessian: Tensor  # [b, 3n + 9, 3n + 9]
+    hessian: Tensor  # [b, 3n + 9, 3n + 9]
     last_step: Tensor  # [b, 3n + 9]; zero before the first
     last_gradient: Tensor  # [b, 3n + 9]
     steps: Tensor  # int64 [b]
@@ -105,14 +105,14 @@ def entered(
     kept = np.r_[:count, size - 9 : size]
     padded = np.zeros((size, size))
     padded[np.ix_(kept, kept)] = projection
-    inverse = np.eye(size) / HESSIAN_EV_PER_ANG2
-    inverse[-9:, -9:] = np.linalg.inv(_elastic_hessian(atoms.get_volume()))
+    hessian = np.eye(size) * HESSIAN_EV_PER_ANG2
+    hessian[-9:, -9:] = _elastic_hessian(atoms.get_volume())
     x = np.zeros(size)
     x[:count] = atoms.positions.ravel()
     numbers = np.zeros(most_atoms, dtype=np.int64)
     numbers[: len(atoms)] = atoms.numbers
     none = np.zeros(size)
-    values = (index, numbers, atoms.cell.array, padded, x, inverse, none, none, 0, started)
+    values = (index, numbers, atoms.cell.array, padded, x, hessian, none, none, 0, started)
     return RelaxingBatch(*(torch.as_tensor(np.asarray(value)[None], device=model.device) for value in values))
 
 

@@ -7,8 +7,8 @@ averaging over the group is a constant orthogonal projection of positions, and o
 from __future__ import annotations
 
 import numpy as np
-import spglib
 from ase import Atoms
+from ase.spacegroup.symmetrize import check_symmetry
 from numpy.typing import NDArray
 from scipy.linalg import sqrtm
 
@@ -23,7 +23,7 @@ def symmetry_projection(atoms: Atoms) -> NDArray[np.float64]:
     all the rest. Raises ValueError where no group is found.
     """
     scaled, count = atoms.get_scaled_positions(wrap=False), len(atoms)
-    found = spglib.get_symmetry_dataset((atoms.cell.array, scaled, atoms.numbers), SYMPREC_ANG)
+    found = check_symmetry(atoms, SYMPREC_ANG)  # spglib's dataset
     if found is None:
         raise ValueError(f"no space group at symprec {SYMPREC_ANG}")
     fractional = np.asarray(found.rotations, dtype=float)
