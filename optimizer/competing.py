@@ -2,7 +2,7 @@
 
 For every set of two or three elements of a crystal the formulas that Materials Project crystals are known to have
 (`known_formulas`) and the table lacks are decorated: crystals of the likeliest structure types of each formula
-(`prototypes`) are put together, their energies computed as they stand, and the best are relaxed with the same
+(`prototypes`) are put together, their energies computed at three volumes, and the best are relaxed with the same
 potential, to a looser limit than a candidate. Where nothing is known of a pair, the likeliest decorations of any
 formula stand in. A made phase is an upper bound of the true one's energy: a hull with it lies nearer to the truth,
 never below what the potential allows.
@@ -40,8 +40,10 @@ from optimizer.relaxation import RelaxationLimits, relax, single_point_energy
 CACHE_VARIABLE = "LATENTORE_CACHE"
 VERSION = "competing-1"
 DEFAULT_FORMULAS = 4
-TYPES_PER_FORMULA = 5
-TYPES_OF_OWN_FORMULA = 10
+TYPES_PER_FORMULA = 12
+TYPES_OF_OWN_FORMULA = 20
+VOLUMES = (1.0, 0.8, 0.64, 1.2)
+"""Of the volume first guessed: the third is tried where the second is better than the first, else the fourth."""
 RELAXED_PER_FORMULA = 2
 WORTH_RELAXING_EV_ATOM = 0.2  # above the best of its formula, both as they stand: relaxing seldom gains more
 UNKNOWN_PAIR_FORMULAS = 2
@@ -176,10 +178,9 @@ def _make(name: str, tried: Plan, potential: Potential) -> MadeSet:
             crystal = prototypes().crystal(decoration.prototype, decoration.elements)
             if isinstance(crystal, DecodeFailure):
                 continue
-            single_points += 1
-            energy = single_point_energy(crystal, potential.calculator)
-            if not isinstance(energy, Failed):
-                standing.append((energy, place, crystal))
+            single_points += 3
+            if (best := _best_volume(crystal, potential)) is not None:
+                standing.append((best[0], place, best[1]))
         standing.sort(key=lambda item: item[:2])
         for energy, place, crystal in standing[:RELAXED_PER_FORMULA]:
             if energy > standing[0][0] + WORTH_RELAXING_EV_ATOM:
@@ -200,6 +201,24 @@ def _make(name: str, tried: Plan, potential: Potential) -> MadeSet:
                 )
             )
     return MadeSet(name, tuple(phases), single_points, relaxations, failed, time.monotonic() - started)
+
+
+def _best_volume(crystal: Structure, potential: Potential) -> tuple[float, Structure] | None:
+    """The lowest energy (eV/atom) at three of VOLUMES, and the crystal there; None where none has an energy.
+
+    Without it the guessed volume and not the type would decide which is best: MgO in rock salt starts 50 % too large.
+    """
+
+    def at(ratio: float) -> tuple[float, Structure]:
+        scaled = crystal.copy()
+        scaled.scale_lattice(crystal.volume * ratio)
+        energy = single_point_energy(scaled, potential.calculator)
+        return (float("inf") if isinstance(energy, Failed) else energy), scaled
+
+    first, smaller = at(VOLUMES[0]), at(VOLUMES[1])
+    third = at(VOLUMES[2] if smaller[0] < first[0] else VOLUMES[3])
+    best = min((first, smaller, third), key=lambda found: found[0])
+    return None if best[0] == float("inf") else best
 
 
 def _publish(path: Path, made: MadeSet) -> None:
