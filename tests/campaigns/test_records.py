@@ -13,6 +13,7 @@ from campaigns.records import (
     StageOutcome,
     final_crystal,
     first_failure,
+    kept_out,
     last_values,
 )
 
@@ -38,6 +39,19 @@ def test_a_candidate_that_nothing_measured_stays_as_proposed():
     assert last_values(stages) == {}
     assert final_crystal(stages, PROPOSED) is PROPOSED
     assert first_failure([]) is None
+
+
+@pytest.mark.parametrize("code", ["stopped_by_rule", "stage_budget_spent"])
+def test_who_was_kept_out_of_a_stage_has_not_failed(code):
+    stages = [
+        StageOutcome("relax", "1", Measured({"energy_ev_atom": -1.0}, RELAXED)),
+        StageOutcome("before verify", "1", Failed(FailureCode(code), "why")),
+    ]
+    assert first_failure(stages) is None
+    assert kept_out(stages) is stages[1].outcome
+    assert last_values(stages) == {"energy_ev_atom": -1.0}
+    assert final_crystal(stages, PROPOSED) is RELAXED
+    assert kept_out(stages[:1]) is None
 
 
 def test_a_property_name_is_lower_snake_case():

@@ -23,6 +23,7 @@ MOMENTS = [  # in the order in which a campaign comes by; every child goes on wh
     [f"{STORE}.finish_phase", "after", 1],  # written, nothing evaluated
     ["optimizer.cascade:Cascade.evaluate", "before", 2],
     ["ase.calculators.emt:EMT.calculate", "before", 3],  # inside a relaxation
+    ["optimizer.result_cache:write_durably", "after", 1],  # an answer is kept, not recorded
     [f"{STORE}.record", "before", 1],  # measured, not recorded
     [f"{STORE}.record", "after", 1],
     [f"{STORE}.finish_phase", "before", 1],  # everything of the round recorded

@@ -39,6 +39,13 @@ def test_one_line_per_candidate_however_long(capsys):
     assert len(lines) == 4
 
 
+def test_who_was_kept_out_is_told_with_what_was_measured(capsys):
+    kept_out = (*measured(8.0), StageOutcome("before relax", "1", Failed(FailureCode.STOPPED_BY_RULE, "")))
+    with Live(OBJECTIVE, 5, 0, quiet=False) as live:
+        live.outcome(candidate(0), kept_out, 1)
+    assert "W: density_g_cm3 8, stopped_by_rule; best W density_g_cm3 8; about" in capsys.readouterr().out
+
+
 def test_what_an_earlier_session_found_counts(capsys):
     with Live(OBJECTIVE, 5, 2, quiet=False) as live:
         live.known(candidate(0), measured(11.0))

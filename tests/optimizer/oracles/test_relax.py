@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pymatgen.core import Lattice, Structure
 
@@ -43,3 +45,28 @@ def test_limits_reach_the_relaxation():
 def test_the_version_names_the_potential():
     assert "chgnet-0.3.0" in build(Params(), CONTEXT).version
     assert "ase.calculators.emt:EMT" in build(Params(calculator=EMT), CONTEXT).version
+
+
+def test_chgnet_takes_many_at_once_on_a_gpu_only():
+    together = [build(params, OracleContext(device)).together for params, device in MANY]
+    assert together == [1, 256, 32, 1]
+
+
+MANY = [(Params(), "cpu"), (Params(), "cuda"), (Params(together=32), "cuda"), (Params(calculator=EMT), "cuda")]
+
+
+def test_chgnet_relaxes_a_list_as_it_relaxes_each():
+    sides = (2.5, 2.7)
+    crystals = [Structure(Lattice.from_parameters(a, a, a, 60, 60, 60), ["Cu"], [[0, 0, 0]]) for a in sides]
+    crystals.insert(1, Structure(Lattice.cubic(4), ["Cu"] * 2, [[0, 0, 0], [0.01, 0, 0]]))
+    oracle = build(Params(), CONTEXT)
+    found = dict(replace(oracle, together=2).evaluate(crystals, seed=0))
+    assert [isinstance(found[n], Measured) for n in range(3)] == [True, False, True]
+    assert found[1].code == FailureCode.COLLAPSED
+    for n in (0, 2):
+        ((_, alone),) = oracle.evaluate([crystals[n]], seed=0)
+        assert found[n].values == pytest.approx(alone.values, abs=1e-6)
+        assert found[n].crystal.volume == pytest.approx(alone.crystal.volume, rel=1e-6)
+        assert found[n].details["steps"] == alone.details["steps"]
+        assert found[n].seconds > 0
+        assert found[n].crystal.volume * 4 == pytest.approx(3.61**3, rel=0.03)
