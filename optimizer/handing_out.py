@@ -70,7 +70,9 @@ def check_free(folder: Path) -> None:
 
 
 def free_folder(parent: Path) -> Path:
-    """The first of asked/001, asked/002 ... that is not there."""
+    """The first of asked/001, asked/002 ... that is not there. What a killed ask left half written is removed."""
+    for left in (parent / "asked").glob(".[0-9]*-*"):
+        shutil.rmtree(left, ignore_errors=True)
     number = 1
     while (folder := parent / "asked" / f"{number:03d}").exists():
         number += 1

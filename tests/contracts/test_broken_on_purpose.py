@@ -27,6 +27,7 @@ SUITES = {
     "acquisition": "test_acquisitions",
     "oracle": "test_oracles",
     "start": "test_starts",
+    "executor": "test_executors",
 }
 NOTICED = {
     ("representation", "broken_order"): "test_length_and_order_are_kept_around_failures",
@@ -46,6 +47,8 @@ NOTICED = {
         "broken_undeclared",
     ): "test_every_crystal_gets_one_outcome_with_the_declared_properties",
     ("start", "broken_seed"): "test_the_same_seed_gives_the_same",
+    ("executor", "broken_haste"): "test_building_starts_nothing",
+    ("executor", "broken_silence"): "test_results_and_exceptions_come_back",
 }
 """(role, kind) -> the test that must fail for it."""
 SLOW = "align or refin or restored or worker or held_out"

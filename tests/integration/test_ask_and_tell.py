@@ -314,7 +314,9 @@ def test_a_kill_at_any_moment_of_asking_and_telling_is_harmless(ask, write, tmp_
     with ledger(tmp_path) as store, CampaignStore.open(tmp_path / "undisturbed" / NAME) as undisturbed:
         assert [each.candidate_id for each in store.awaited() if each.handed_out_at] == whole["candidates"]
         assert [c.crystal for c in store.candidates()] == [c.crystal for c in undisturbed.candidates()]
-    *_, folder = sorted((tmp_path / "runs" / NAME / "asked").glob("0*"))
+    folders = sorted((tmp_path / "runs" / NAME / "asked").iterdir())
+    assert [each.name for each in folders] == ["001", "002"]  # the first was not noted any more
+    folder = folders[-1]
     rows = [measured(row, str(folder)) for row in rows_of(folder)]
     assert rows == [measured(row, whole["folder"]) for row in rows_of(whole["folder"])]
     table = save(rows, tmp_path / "results.csv")

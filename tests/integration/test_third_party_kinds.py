@@ -136,6 +136,25 @@ MODULES = {
         def build(params, context):
             return Alloys()
     ''',
+    "executor": '''
+        """Two processes, however many are asked for."""
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+        from campaigns.spec import Strict
+
+        class Params(Strict):
+            """Nothing to choose."""
+
+        class Two:
+            count = 2
+
+            def start(self, initializer, initargs):
+                spawn = multiprocessing.get_context("spawn")
+                return ProcessPoolExecutor(2, mp_context=spawn, initializer=initializer, initargs=initargs)
+
+        def build(params, context):
+            return Two()
+    ''',
     "representation": '''
         """The bundled representation, renamed."""
         from generative.representations.wyckoff import Params, build
@@ -185,7 +204,7 @@ def test_a_campaign_of_nothing_but_theirs(optimize, write, installed, tmp_path):
         surrogate="theirs",
         acquisition="theirs",
         start=["theirs"],
-        workers=2,
+        executor="theirs",
     )
     path = write(campaign)
     code, out, err = optimize("check", path)
