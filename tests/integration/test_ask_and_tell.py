@@ -290,27 +290,20 @@ def test_status_tells_what_is_out(optimize, asked):
 
 STORE = "campaigns.store:CampaignStore"
 WHILE_ASKING = [  # in the order in which an ask comes by
-    [f"{STORE}.finish_phase", "before", 1],
-    [f"{STORE}.finish_phase", "after", 1],
     [f"{STORE}.await_outside", "after", 2],
     ["optimizer.handing_out:_fill", "after", 1],  # written, and the folder has no name yet
     [f"{STORE}.handed_out", "before", 1],  # it has, and the ledger does not know
 ]
-WHILE_TELLING = [[f"{STORE}.record", "before", 1], [f"{STORE}.record", "after", 1], [f"{STORE}.record", "before", 3]]
 
 
-def killed(moments: list[list[Any]], folder: Path, *arguments: object) -> None:
-    (folder / "moments.json").write_text(json.dumps([*moments, None]))
-    program = [sys.executable, Path(__file__).with_name("mortal.py"), folder / "moments.json", *map(str, arguments)]
-    done = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=True)
-    deaths = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
-    assert deaths == [*[[signal.SIGKILL, 0]] * len(moments), [0, 0]], done.stderr
-
-
-def test_a_kill_at_any_moment_of_asking_and_telling_is_harmless(ask, write, tmp_path):
+def test_a_kill_at_any_moment_of_asking_and_telling_is_harmless(optimize, ask, write, tmp_path, monkeypatch):
     path = write(campaign(start=[{"kind": "generator_samples", "n": 4}]))
     whole = ask(path, "-n", 4, "--runs-dir", "undisturbed")
-    killed(WHILE_ASKING, tmp_path, "ask", path, "-n", 4)
+    (tmp_path / "moments.json").write_text(json.dumps([*WHILE_ASKING, None]))
+    program = [sys.executable, Path(__file__).with_name("mortal.py"), tmp_path / "moments.json", "ask", path, "-n", "4"]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=True)
+    deaths = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert deaths == [*[[signal.SIGKILL, 0]] * len(WHILE_ASKING), [0, 0]], done.stderr
     with ledger(tmp_path) as store, CampaignStore.open(tmp_path / "undisturbed" / NAME) as undisturbed:
         assert [each.candidate_id for each in store.awaited() if each.handed_out_at] == whole["candidates"]
         assert [c.crystal for c in store.candidates()] == [c.crystal for c in undisturbed.candidates()]
@@ -320,7 +313,19 @@ def test_a_kill_at_any_moment_of_asking_and_telling_is_harmless(ask, write, tmp_
     rows = [measured(row, str(folder)) for row in rows_of(folder)]
     assert rows == [measured(row, whole["folder"]) for row in rows_of(whole["folder"])]
     table = save(rows, tmp_path / "results.csv")
-    killed(WHILE_TELLING, tmp_path, "tell", path, table)
+    record, calls = CampaignStore.record, []
+
+    def broken_off(*arguments: Any, **named: Any) -> bool:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return record(*arguments, **named)
+
+    monkeypatch.setattr(CampaignStore, "record", broken_off)
+    assert optimize("tell", path, table)[0] != 0
+    with ledger(tmp_path) as store:
+        assert len(store.outcomes()) == 2
+    assert "2 recorded, 2 told before" in optimize("tell", path, table)[1]
     with ledger(tmp_path) as store:
         assert [last_values(stages)["bulk_ang3_atom"] for stages in store.outcomes().values()] == [
             float(row[VALUE]) for row in rows

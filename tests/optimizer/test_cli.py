@@ -144,7 +144,7 @@ def test_status_as_json(optimize, run_folder):
     code, out, err = optimize("status", "small", "--json")
     assert (code, err) == (0, "")
     found = json.loads(out)
-    assert found["candidates"] == {"proposed": 4, "evaluated": 3, "pending": 1}
+    assert found["candidates"] == {"proposed": 4, "evaluated": 3, "pending": 1, "handed_out": 0}
     assert (found["budget"]["oracle_calls"], found["budget"]["of"]) == (2, 4)
     assert (found["budget"]["hours"], found["events"]) == (0.25, [])
     assert found["stages"]["relax"] == {"entered": 3, "failed": 1, "seconds": 2.5}
