@@ -24,7 +24,7 @@ demo: $(VENV)/installed
 	$(BIN)/optimize run quickstart
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -1,14 +1,20 @@
-"""Nothing that a test makes is kept in the user's own cache."""
+"""Nothing that a test makes is kept in the user's own cache, and Ctrl-C is what it is in a terminal."""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from optimizer.competing import CACHE_VARIABLE
+
+
+def pytest_configure() -> None:
+    """A shell starts what it puts in the background deaf to Ctrl-C, and tests that send one would wait in vain."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
