@@ -383,7 +383,10 @@ class CampaignSpec(Strict):
     )
     surrogate: KindSpec = Field(KindSpec(kind="exact_gp"), description="Latents to a posterior.")
     descriptors: bool = Field(
-        True, description="Give the surrogate composition and volume of the decoded crystal beside its latent."
+        True, description="Give the surrogate composition and bonding of the decoded crystal beside its latent."
+    )
+    prior_mean: bool = Field(
+        True, description="Let it start from cheap predictions: the generator's, and cgcnn's of properties it knows."
     )
     acquisition: KindSpec = Field(KindSpec(kind="log_nei"), description="Posterior to the next batch.")
     batch_size: int = Field(8, ge=1, le=1024, description="Candidates proposed per round.")

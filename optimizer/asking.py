@@ -27,6 +27,7 @@ from optimizer.loop import GO_ON, IDLE_ROUNDS, open_or_create, stop_on_signal
 from optimizer.phases import Report, evaluation_seed
 from optimizer.proposal import propose_phase
 from optimizer.refinement import current_generator, refine_phase, refinement_due
+from optimizer.round_calibration import round_calibration
 from optimizer.starting import start_phase
 from optimizer.status import CLOCK, failures_by_stage, failures_in_words, hours_spent
 from optimizer.telling import external_oracle
@@ -94,7 +95,7 @@ def close_rounds(store: CampaignStore) -> None:
     waiting = {candidate.round for candidate in store.pending()}
     proposed = [r.round for r in store.rounds() if r.phase in ("start", "propose")]
     for round in sorted(set(proposed) - waiting):
-        store.finish_phase(round, "evaluate")
+        store.finish_phase(round, "evaluate", figures={"calibration": round_calibration(store, round)})
 
 
 class _Asking:

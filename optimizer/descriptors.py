@@ -1,8 +1,8 @@
 """What a chemist knows of a crystal before anything is computed, as numbers for the surrogate beside z.
 
 Composition: mean and mean absolute deviation of elemental properties (Magpie; Ward et al., npj Comput. Mater. 2, 16028,
-2016, through matminer). Structure: volume per atom, alone and relative to the elements' own volumes. Known phases: the
-formation energy of their hull at the composition, and how many pairs of elements it knows nothing of.
+2016, through matminer), in units of their spread over the elements. Known phases: the formation energy of their hull at
+the composition, and how many pairs of elements it knows nothing of. Structure: see `optimizer.bonding`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pymatgen.core import Element, Structure
 from torch import Tensor
 
 from campaigns.elements import SYMBOLS
-from campaigns.records import Failed
-from optimizer.elemental_references import elemental_references
+from optimizer.bonding import COLUMNS, bonding
+from optimizer.known_hull import known_hull
 from optimizer.references import ReferenceTable
 
 ELEMENTAL = (
@@ -39,9 +39,9 @@ ELEMENTAL = (
     "ElectronAffinity",
     "FirstIonizationEnergy",
 )
-VOLUME = ELEMENTAL.index("GSvolume_pa")
-KNOWN_HULL = -2  # column of the known hull's formation energy
-N_DESCRIPTORS = 2 * len(ELEMENTAL) + 4
+KNOWN_HULL = 2 * len(ELEMENTAL)  # column of the known hull's formation energy, eV/atom
+N_COMPOSITION = KNOWN_HULL + 2
+N_BONDING = len(COLUMNS)
 
 
 @cache
@@ -52,23 +52,25 @@ def _table() -> NDArray[np.float64]:
     return np.where(np.isnan(table), np.nanmean(table, axis=0), table)
 
 
+def elemental_spread() -> NDArray[np.float64]:
+    """Standard deviation of each elemental property over the elements, `[p]`: the unit of its columns."""
+    return _table().std(axis=0)
+
+
 def descriptors(crystals: Sequence[Structure], references: ReferenceTable) -> Tensor:
-    """`[n, N_DESCRIPTORS]` float64: means, mean absolute deviations, log volume per atom (log cubic angstrom), the log
-    of its ratio to the mean volume of the elements, formation energy of the known hull (eV/atom; 0 where an element
-    has no reference energy), number of its sparse edges."""
-    table, rows = _table(), np.zeros((len(crystals), N_DESCRIPTORS))
+    """`[n, N_COMPOSITION + N_BONDING]` float64: means, mean absolute deviations, formation energy of the known hull
+    (eV/atom; 0 where an element has no reference energy), number of its sparse edges, then the bonding columns.
+    """
+    table, hull = _table(), known_hull(references)
+    scaled = table / elemental_spread()
+    rows = np.zeros((len(crystals), N_COMPOSITION))
     for row, crystal in zip(rows, crystals, strict=True):
-        amounts = crystal.composition.get_el_amt_dict()
-        share = np.array(list(amounts.values())) / sum(amounts.values())
-        properties = table[[SYMBOLS.index(symbol) for symbol in amounts]]
+        amounts = crystal.composition.fractional_composition.get_el_amt_dict()
+        share = np.array(list(amounts.values()))
+        properties = scaled[[SYMBOLS.index(symbol) for symbol in amounts]]
         mean = share @ properties
-        volume = crystal.volume / len(crystal)
         row[: len(ELEMENTAL)] = mean
-        row[len(ELEMENTAL) : 2 * len(ELEMENTAL)] = share @ np.abs(properties - mean)
-        hull = references.hull_distance(crystal.composition, 0.0)
-        known = (0.0, 0.0)
-        if not isinstance(hull, Failed):
-            at_hull = elemental_references().formation_energy(crystal.composition, -hull.value_ev_atom)
-            known = (at_hull, float(len(hull.sparse_edges)))
-        row[-4:] = np.log(volume), np.log(volume / mean[VOLUME]), *known
-    return torch.from_numpy(rows)
+        row[len(ELEMENTAL) : KNOWN_HULL] = share @ np.abs(properties - mean)
+        row[KNOWN_HULL:] = hull.at(amounts)
+    volumes = table[:, ELEMENTAL.index("GSvolume_pa")]
+    return torch.from_numpy(np.concatenate([rows, bonding(crystals, volumes)], axis=1))

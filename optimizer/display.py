@@ -74,6 +74,8 @@ def print_status(summary: dict[str, Any]) -> None:
     for each in summary["refinements"]:
         verdict = f"goes on with {each['generator']}" if each["accepted"] else f"rolled back: {each['why']}"
         table.add_row("refined", f"after round {each['round']}; {verdict}")
+    if summary["calibration"]:
+        table.add_row("calibration", _calibration(summary["calibration"][-1]))
     table.add_row("best feasible", _best(summary["best"]))
     for event in summary["events"]:
         table.add_row("event", f"{event['at']} {event['kind']}: {event['message']}")
@@ -88,6 +90,13 @@ def _in_hand(leases: Sequence[dict[str, Any]]) -> list[str]:
         for each in leases[:SHOWN_IN_HAND]
     ]
     return lines + ([f"and {len(leases) - SHOWN_IN_HAND} more"] if len(leases) > SHOWN_IN_HAND else [])
+
+
+def _calibration(last: dict[str, Any]) -> str:
+    """How many of the last predicted round's measurements lay inside their 90 % intervals."""
+    judged = {name: each for name, each in last.items() if name != "round"}
+    inside = "; ".join(f"{name} {each['coverage_90']:.0%} of {each['n']}" for name, each in judged.items())
+    return f"round {last['round']}, inside the 90 % interval: {inside}"
 
 
 def _best(best: dict[str, Any] | None) -> str:

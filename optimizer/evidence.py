@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from pymatgen.core import Structure
@@ -21,12 +22,12 @@ from campaigns.spec import SearchSpace
 from campaigns.store import CampaignStore
 from generative.protocols import Alignment, Generator
 from optimizer.build import Parts
-from optimizer.descriptors import KNOWN_HULL, descriptors
 from optimizer.objective import CampaignObjective, Values
+from optimizer.surrogate_inputs import input_blocks, surrogate_inputs
 from optimizer.trust_region import Observation
-from surrogates.protocols import FittedSurrogate
+from surrogates.protocols import FitHints, FittedSurrogate
 
-FORMATION_ENERGY = "formation_energy_ev_atom"
+FOCUS = 8  # the best candidates, near which the surrogate must be right
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Evidence:
     latents: Mapping[str, Latent]  # by candidate id; what could not be encoded has none
     new: Mapping[str, Latent]
     uncertainties: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by id: stated standard deviations
+    last_fit: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # the surrogate's report, by outcome
 
     def history(self) -> list[Observation]:
         """What the trust region follows from."""
@@ -84,7 +86,14 @@ def evidence(parts: Parts, store: CampaignStore) -> Evidence:
     new = find_latents(parts.generator, parts.spec.space, missing, [measured[c.id] for c in missing])
     stated = {c.id: last_uncertainties(outcomes[c.id]) for c in candidates}
     uncertainties = {name: each for name, each in stated.items() if each}
-    return Evidence(candidates, tuple(measured.values()), values, {**known, **new}, new, uncertainties)
+    last_fit = _last_fit(store, parts.generator.version)
+    return Evidence(candidates, tuple(measured.values()), values, {**known, **new}, new, uncertainties, last_fit)
+
+
+def _last_fit(store: CampaignStore, generator_version: str) -> Mapping[str, Mapping[str, Any]]:
+    """What the last round with this generator wrote of its surrogate; hyperparameters need not be found anew."""
+    fits = [r.figures["surrogate"] for r in store.rounds() if r.figures.get("generator") == generator_version]
+    return fits[-1] if fits else {}
 
 
 def find_latents(
@@ -118,32 +127,20 @@ def observed_values(stages: Sequence[StageOutcome], objective: CampaignObjective
     return None if first_failure(stages) and objective.complete(values) else values
 
 
-def surrogate_inputs(parts: Parts, z: Tensor, crystals: Sequence[Structure]) -> Tensor:
-    """What the surrogate sees of n crystals: the latents `z [n, d]`, then, unless the campaign leaves them out, the
-    crystals' descriptors, the generator's own predictions, and the distance from the known hull that follows from its
-    formation energy. `[n, d + p]` float64.
-
-    Distances in z alone say little while there are tens of observations in 64 dimensions; composition and volume
-    carry the main trend of most properties, and the latents what they leave over.
-    """
-    if not parts.spec.descriptors:
-        return z
-    described = descriptors(crystals, parts.references)
-    predicted = parts.generator.predict(z)
-    columns = [predicted[name] for name in sorted(predicted)]
-    if FORMATION_ENERGY in predicted:
-        columns.append(predicted[FORMATION_ENERGY] - described[:, KNOWN_HULL])
-    return torch.cat([z, described, *(column[:, None] for column in columns)], dim=1)
-
-
 def fitted_to(parts: Parts, known: Evidence) -> tuple[Tensor, FittedSurrogate]:
     """Surrogate inputs `[n, d + p]` of everything evaluated that has a latent, and the surrogate fitted to it."""
     z, crystals, values = known.located()
     y, observed = parts.objective.table(values)
     seen, noise, device = surrogate_inputs(parts, z, crystals), known.noise(parts.objective), parts.device
+    hints = FitHints(
+        blocks=input_blocks(parts, seen.shape[1]),
+        focus=parts.objective.ranking(values)[:FOCUS],
+        before=known.last_fit,
+    )
     return seen, parts.surrogate.fit(
         seen.to(device),
         y.to(device),
         observed=observed.to(device),
         noise=None if noise is None else noise.to(device),
+        hints=hints,
     )

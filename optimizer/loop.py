@@ -23,6 +23,7 @@ from optimizer.live import Live
 from optimizer.phases import evaluation_seed
 from optimizer.proposal import propose_phase
 from optimizer.refinement import current_generator, refine_phase, refinement_due
+from optimizer.round_calibration import round_calibration
 from optimizer.starting import start_phase
 from optimizer.status import CLOCK, STAGE_SPENT, failures_by_stage, failures_in_words, hours_spent
 
@@ -189,7 +190,7 @@ class _Campaign:
             raise CampaignInterrupted(f"interrupted in round {round}; {GO_ON}")
         if any(c.round == round for c in self.store.pending()):
             return not self._out_of_time()
-        self.store.finish_phase(round, "evaluate")
+        self.store.finish_phase(round, "evaluate", figures={"calibration": round_calibration(self.store, round)})
         return True
 
     def _say(self, kind: str, round: int, message: str) -> None:

@@ -15,10 +15,11 @@ from campaigns.store import CampaignStore
 from generative.representations.wyckoff import fingerprint
 from optimizer.admission import Admitted, admit
 from optimizer.build import Parts
-from optimizer.evidence import Evidence, evidence, fitted_to, surrogate_inputs
+from optimizer.evidence import Evidence, evidence, fitted_to
 from optimizer.phases import Report, phase_seed
 from optimizer.portfolio import arm_shares
 from optimizer.protocols import ProposalContext
+from optimizer.surrogate_inputs import surrogate_inputs
 from optimizer.trust_region import latent_pool, trust_region
 from surrogates.protocols import FittedSurrogate
 
@@ -111,7 +112,7 @@ def _choose(
     )
     chosen = parts.acquisition.propose(fitted, parts.objective, context, q=q, seed=seed).tolist()
     predicted = _predictions(parts, fitted, offered[chosen])
-    figures["surrogate"] = dict(fitted.report.outcomes)
+    figures |= {"surrogate": dict(fitted.report.outcomes), "generator": parts.generator.version}
     figures["chosen_arms"] = dict(Counter(arms[admitted[i].index] for i in chosen))
     return [
         _candidate(parts, round, n, admitted[i], pool, arms[admitted[i].index], predicted[n])
@@ -158,9 +159,9 @@ def _candidate(
 
 
 def _predictions(parts: Parts, fitted: FittedSurrogate, z: Tensor) -> list[dict[str, tuple[float, float]]]:
-    """Posterior mean and standard deviation of every property at each row of `z`, in the property's unit."""
+    """Mean and standard deviation of a measurement of every property at each row of `z`, in the property's unit."""
     with torch.no_grad():
-        posterior: Any = fitted.model.posterior(z.to(parts.device))
+        posterior: Any = fitted.model.posterior(z.to(parts.device), observation_noise=True)
         mean, sd = posterior.mean.cpu(), posterior.variance.sqrt().cpu()
     names = parts.objective.properties
     return [{name: (float(m[j]), float(s[j])) for j, name in enumerate(names)} for m, s in zip(mean, sd, strict=True)]

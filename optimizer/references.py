@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.resources import files
@@ -36,6 +36,7 @@ from optimizer.calculators import MP2020_POTENTIALS
 from optimizer.elemental_references import ElementalReferences, elemental_references
 
 COLUMNS = ("material_id", "formula", "space_group", "fingerprint", "energy_ev_atom")
+GROUPED_PART = re.compile(r"\(([^()]*)\)([\d.]*)")  # "(HoSe2)2" in "Ca(HoSe2)2"
 FORMULA_PART = re.compile(r"([A-Z][a-z]?)([\d.]*)")
 POTENTIAL_COLUMN, CRYSTAL_COLUMN = "potential", "crystal"  # a table may have these as well
 BUILD_REMEDY = "Give a table made by `optimize references build`."
@@ -245,11 +246,7 @@ class ReferenceTable:
     @cached_property
     def _fractions(self) -> NDArray[np.float32]:
         """Atomic fractions `[n, 103]` by atomic number."""
-        fractions = np.zeros((len(self), len(SYMBOLS)), dtype=np.float32)
-        for row, formula in enumerate(self.formulas):
-            for symbol, count in FORMULA_PART.findall(formula):
-                fractions[row, COLUMN_OF[symbol]] += float(count) if count else 1.0
-        return fractions / fractions.sum(axis=1, keepdims=True)
+        return atomic_fractions(self.formulas).astype(np.float32)
 
     @cached_property
     def _cumulative(self) -> NDArray[np.float32]:
@@ -274,6 +271,22 @@ class ReferenceTable:
             if keys[row]:
                 found.setdefault(keys[row], []).append(row)
         return {key: tuple(rows) for key, rows in found.items()}
+
+
+def atomic_fractions(formulas: Collection[str]) -> NDArray[np.float64]:
+    """Reduced formulas -> atomic fractions `[n, 103]` by atomic number."""
+    fractions = np.zeros((len(formulas), len(SYMBOLS)))
+    for row, formula in zip(fractions, formulas, strict=True):
+        flat = GROUPED_PART.sub(_multiplied, formula)
+        for symbol, count in FORMULA_PART.findall(flat):
+            row[COLUMN_OF[symbol]] += float(count) if count else 1.0
+    return fractions / fractions.sum(axis=1, keepdims=True)
+
+
+def _multiplied(group: re.Match[str]) -> str:
+    """ "(HoSe2)2" -> "Ho2.0Se4.0"."""
+    times = float(group[2] or 1)
+    return "".join(f"{symbol}{float(count or 1) * times}" for symbol, count in FORMULA_PART.findall(group[1]))
 
 
 def cumulative_in_chemical_order(fractions: NDArray[np.float32]) -> NDArray[np.float32]:

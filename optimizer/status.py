@@ -65,6 +65,11 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             for phase in phases
             if phase.phase == "refine"
         ],
+        "calibration": [
+            {"round": phase.round, **phase.figures["calibration"]}
+            for phase in phases
+            if phase.figures.get("calibration")
+        ],
         "failures": _over_stages(failed),
         "failures_by_stage": failed,
         "best": _best(store),

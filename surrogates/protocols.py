@@ -20,6 +20,27 @@ class SurrogateContext:
 
 
 @dataclass(frozen=True)
+class Block:
+    """Columns of z that belong together, `width` of them. `trend`: outcomes follow them beyond the data, too."""
+
+    name: str
+    width: int
+    trend: bool = False
+
+
+@dataclass(frozen=True)
+class FitHints:
+    """What a surrogate may use beside the rows, and may ignore. `before` holds the entries of an earlier report."""
+
+    blocks: tuple[Block, ...] = ()  # of z, in order; one block where empty
+    focus: tuple[int, ...] = ()  # rows that matter most: where there are too many, those near them are kept
+    before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+NO_HINTS = FitHints()
+
+
+@dataclass(frozen=True)
 class FitReport:
     """How the fit went, for the ledger: per outcome the kernel, fallbacks and why, leave-one-out score."""
 
@@ -40,7 +61,9 @@ class FittedSurrogate(Protocol):
 class Surrogate(Protocol):
     """Fitting returns a fitted object; nothing asks whether it is fitted."""
 
-    def fit(self, z: Tensor, y: Tensor, *, observed: Tensor, noise: Tensor | None = None) -> FittedSurrogate:
+    def fit(
+        self, z: Tensor, y: Tensor, *, observed: Tensor, noise: Tensor | None = None, hints: FitHints = NO_HINTS
+    ) -> FittedSurrogate:
         """Fit one posterior per column of `y` to the rows where `observed` holds; the rest is never read.
 
         `noise [n, m]`: known variance of each observation, in the outcome's unit squared, NaN where it is not known;
