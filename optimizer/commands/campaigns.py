@@ -1,0 +1,124 @@
+"""Commands that check, run and read a campaign. Heavy libraries are imported inside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from campaigns.errors import CampaignInterrupted
+from optimizer.campaign_files import run_folder
+from optimizer.commands.arguments import Campaign, Json, Run, RunsDir, TakeOver, load, open_run, print_json
+
+
+def check(campaign: Campaign, runs_dir: RunsDir = Path("runs")) -> None:
+    """Build everything the campaign needs, show what it will do and cost, and spend nothing."""
+    path, spec = load(campaign)
+    # after the file was read: a misspelt key is found without loading torch
+    from optimizer.build import build
+    from optimizer.display import print_plan
+    from optimizer.plan import plan
+
+    print_plan(plan(build(spec, path.parent), runs_dir / spec.name))
+    print(f"{path}: ready to run.")
+
+
+def run(
+    campaign: Campaign,
+    runs_dir: RunsDir = Path("runs"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    take_over: TakeOver = False,
+) -> None:
+    """Run a campaign, or go on with one that was started, and export its list.
+
+    Ctrl-C stops it after the candidates in hand, a second one at once; nothing measured is lost.
+    """
+    path, spec = load(campaign)
+    from optimizer.loop import run_campaign
+
+    folder = runs_dir / spec.name
+    try:
+        run_campaign(spec, folder=path.parent, run_folder=folder, quiet=quiet, take_over=take_over)
+    except CampaignInterrupted:
+        export_and_show(folder, quiet=quiet)
+        raise
+    export_and_show(folder, quiet=quiet)
+
+
+def export_and_show(folder: Path, *, quiet: bool) -> None:
+    """Write the list of what was found so far, and show it with what it cost."""
+    from campaigns.store import CampaignStore
+    from optimizer.display import print_cost, print_ranking
+    from optimizer.export import export_campaign
+    from optimizer.known import known_to
+    from optimizer.status import campaign_status
+
+    with CampaignStore.open(folder) as store:
+        report = export_campaign(store, novelty=known_to(store).novelty)
+        summary = campaign_status(store)
+    if not quiet:
+        print_ranking(json.loads((report.folder / "ranking.json").read_text("utf-8")), report.folder)
+        print_cost(summary)
+
+
+def status(run: Run, runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
+    """Where a campaign stands: rounds, budget, failures by code, best so far."""
+    from optimizer.status import campaign_status
+
+    with open_run(run, runs_dir) as store:
+        summary = campaign_status(store)
+    if as_json:
+        print_json(summary)
+    else:
+        from optimizer.display import print_status
+
+        print_status(summary)
+
+
+def export(run: Run, runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
+    """Rank what was found and write ranking.csv, ranking.json, CIF and extended-XYZ files."""
+    with open_run(run, runs_dir) as store:
+        from optimizer.export import export_campaign
+        from optimizer.known import known_to
+
+        report = export_campaign(store, novelty=known_to(store).novelty)
+    document = json.loads((report.folder / "ranking.json").read_text("utf-8"))
+    if as_json:
+        print_json({"folder": str(report.folder), **document})
+    else:
+        from optimizer.display import print_ranking
+
+        print_ranking(document, report.folder)
+
+
+def verify(
+    run: Run,
+    runs_dir: RunsDir = Path("runs"),
+    top: Annotated[int, typer.Option(min=1, help="How many, from the head of the list.")] = 10,
+    calculator: Annotated[
+        str, typer.Option(help="sevennet, chgnet, or the import path of an ASE calculator.")
+    ] = "sevennet",
+    calculator_args: Annotated[str, typer.Option(help="Its keyword arguments as JSON.")] = "{}",
+    threshold: Annotated[
+        float, typer.Option(min=0, help="Hull distances further apart than this are flagged (eV/atom).")
+    ] = 0.05,
+    competing_phases: Annotated[
+        int | None,
+        typer.Option(min=0, help="Formulas made with the second potential; as in the campaign where absent."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Measure the top of the list again with a second potential, against a hull of its own, and export again.
+
+    The list then shows both values and their difference. It costs no budget; run it again to go on or change it.
+    """
+    from optimizer.calculators import CalculatorParams
+    from optimizer.commands.references import json_arguments
+    from optimizer.verification import verify_campaign
+
+    params = CalculatorParams(calculator=calculator, calculator_args=json_arguments(calculator_args))
+    folder = run_folder(run, runs_dir)
+    verify_campaign(folder, params, top=top, threshold_ev_atom=threshold, formulas=competing_phases)
+    export_and_show(folder, quiet=quiet)
