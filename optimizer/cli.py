@@ -7,9 +7,10 @@ import sys
 import typer
 
 from campaigns.errors import LatentoreError
-from optimizer.commands import campaigns, generators, installation, outside, references
+from optimizer.commands import beginning, campaigns, generators, installation, outside, references
 
 COMMANDS = (
+    beginning.init,
     campaigns.check,
     campaigns.run,
     outside.ask,

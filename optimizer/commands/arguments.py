@@ -42,4 +42,8 @@ def open_run(run: str, runs_dir: Path) -> CampaignStore:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    print(json_text(value), end="")
+
+
+def json_text(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from campaigns.errors import UnknownChoiceError, UserError
-from optimizer.commands.arguments import Json, RunsDir, print_json
+from optimizer.commands.arguments import Json, RunsDir, json_text, print_json
 
 
 def kinds(
@@ -25,11 +25,21 @@ def kinds(
         print_kinds(each, describe_kinds(each))
 
 
-def schema() -> None:
-    """Print the JSON Schema of a campaign file, for completion and checks in an editor."""
+def schema(
+    out: Annotated[Path | None, typer.Option(help="Write it to this file; printed where absent.")] = None,
+) -> None:
+    """The JSON Schema of a campaign file, for completion and checks in an editor; kinds added here are in it."""
     from optimizer.schema import campaign_schema
 
-    print_json(campaign_schema())
+    found = campaign_schema()
+    if out is None:
+        print_json(found)
+        return
+    try:
+        out.write_text(json_text(found), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror}).", "Choose another file.") from None
+    print(f"{out}: the schema. Begin a campaign file with `# yaml-language-server: $schema={out}`.")
 
 
 def doctor(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
