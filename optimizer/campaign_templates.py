@@ -66,9 +66,9 @@ def init_campaign(template: str, file: Path | None, wishes: Wishes) -> Written:
     campaign = Path(f"{name}.yaml") if file is None else file
     example = template in FROM_TABLE and wishes.data is None
     table = campaign.parent / EXAMPLE_TABLE if example else None
+    _refuse_overwriting(campaign)
     text = filled(template, campaign, name, wishes)
     _check_text(text)
-    _refuse_overwriting(campaign)
     schema = _schema_place(campaign.parent)
     try:
         campaign.parent.mkdir(parents=True, exist_ok=True)
