@@ -13,7 +13,14 @@ from optimizer.campaign_files import run_folder
 from optimizer.commands.arguments import Campaign, Json, Run, RunsDir, TakeOver, load, open_run, print_json
 
 
-def check(campaign: Campaign, runs_dir: RunsDir = Path("runs")) -> None:
+def check(
+    campaign: Campaign,
+    runs_dir: RunsDir = Path("runs"),
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Time each oracle on a crystal of the search space: some seconds.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Build everything the campaign needs, show what it will do and cost, and spend nothing."""
     path, spec = load(campaign)
     # after the file was read: a misspelt key is found without loading torch
@@ -21,7 +28,11 @@ def check(campaign: Campaign, runs_dir: RunsDir = Path("runs")) -> None:
     from optimizer.display import print_plan
     from optimizer.plan import plan
 
-    print_plan(plan(build(spec, path.parent), runs_dir / spec.name))
+    lines = plan(build(spec, path.parent), runs_dir / spec.name, measure=measure)
+    if as_json:
+        print_json([{"what": what, "words": words} for what, words in lines])
+        return
+    print_plan(lines)
     print(f"{path}: ready to run.")
 
 
