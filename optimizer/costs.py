@@ -25,6 +25,7 @@ LEDGERS = 20  # the latest so many are looked at
 FEWEST = 3  # measurements that a median is taken of
 LOOKED_UP = 0.02  # an answer in less than this share of the typical time was remembered, not computed
 TYPICAL_PROPOSAL_S = 10.0  # a pool of 1,024 on two cores: 4 to 15 s, growing with what was measured
+STATED = ("python", "external")  # kinds whose typical time stands in the campaign file
 SAMPLES = 64  # latents that crystals to time are decoded from
 
 
@@ -54,13 +55,9 @@ def estimated_costs(parts: Parts, run_folder: Path, *, measure: bool = False) ->
     stages = {}
     for stage, spec in zip(parts.cascade.stages, parts.spec.oracles, strict=True):
         typical = stage.oracle.nominal_seconds
-        stages[stage.name] = (
-            timed.get(stage.name)
-            or _measured(ledgers, stage.oracle.version, typical)
-            or Cost(
-                typical, "as the campaign file says" if spec.kind in ("python", "external") else "typical of a core"
-            )
-        )
+        source = "as the campaign file says" if spec.kind in STATED else "typical of a core"
+        measured = timed.get(stage.name) or _measured(ledgers, stage.oracle.version, typical)
+        stages[stage.name] = measured or Cost(typical, source)
     return Costs(stages, _proposal(ledgers))
 
 

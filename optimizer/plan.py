@@ -19,7 +19,7 @@ CALL_KB = 25  # of ledger and cache for one candidate of the quickstart
 
 
 def plan(parts: Parts, run_folder: Path, *, measure: bool = False) -> list[tuple[str, str]]:
-    """`(what, in words)` per line: search space, generator, oracles, time, places. `measure` as in `estimated_costs`."""
+    """`(what, in words)` per line: search space, generator, oracles, time, places. `measure`: see `estimated_costs`."""
     spec, cascade = parts.spec, parts.cascade
     costs = estimated_costs(parts, run_folder, measure=measure)
     limit = f", {spec.budget.hours:g} hours at most" if spec.budget.hours else ""
