@@ -96,8 +96,9 @@ def _json(path: Path, cif_column: str) -> Iterator[Row]:
     if isinstance(document, dict) and {"ids", "nextid"} <= document.keys():
         yield from _ase_database(path, cif_column)
         return
-    if isinstance(document, dict) and isinstance(document.get("entries"), list):
-        document = document["entries"]
+    for key in ("entries", "candidates"):  # of a phase diagram; of an exported list
+        if isinstance(document, dict) and isinstance(document.get(key), list):
+            document = document[key]
     if isinstance(document, dict) and ("sites" in document or "structure" in document):
         document = [document]
     if isinstance(document, dict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,7 @@ def _best(best: dict[str, Any] | None) -> str:
     return f"{best['formula']} ({best['id']}, round {best['round']}, {best['arm']}): {values}"
 
 
-def print_ranking(document: dict[str, Any], folder: Path) -> None:
+def print_ranking(document: Mapping[str, Any], folder: Path) -> None:
     """What stands in ranking.json, narrow enough for a terminal of 80 columns; files are named by their rank."""
     wanted = list(dict.fromkeys([*document["spec"]["objectives"], *document["spec"]["constraints"]]))
     again = [f"verified_{name}" for name in wanted]

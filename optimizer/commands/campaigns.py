@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from campaigns.errors import CampaignInterrupted
+from campaigns.errors import CampaignInterrupted, UserError
 from optimizer.campaign_files import run_folder
 from optimizer.commands.arguments import Campaign, Json, Run, RunsDir, TakeOver, load, open_run, print_json
 
@@ -70,7 +69,7 @@ def export_and_show(folder: Path, *, quiet: bool) -> None:
         report = export_campaign(store, novelty=known_to(store).novelty)
         summary = campaign_status(store)
     if not quiet:
-        print_ranking(json.loads((report.folder / "ranking.json").read_text("utf-8")), report.folder)
+        print_ranking(report.document, report.folder)
         print_cost(summary)
 
 
@@ -88,20 +87,50 @@ def status(run: Run, runs_dir: RunsDir = Path("runs"), as_json: Json = False) ->
         print_status(summary)
 
 
-def export(run: Run, runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
-    """Rank what was found and write ranking.csv, ranking.json, CIF and extended-XYZ files."""
+def export(
+    run: Run,
+    formats: Annotated[
+        str, typer.Option("--format", help="Some of csv, json, cif, extxyz, ase-db, zip, joined by commas.")
+    ] = "csv,json,cif,extxyz",
+    out: Annotated[
+        Path | None, typer.Option(help="A folder, replaced as a whole; RUN/export where absent.", show_default=False)
+    ] = None,
+    runs_dir: RunsDir = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Rank what was found and write it for other programs, while the campaign runs too.
+
+    ranking.csv, ranking.json, cif/, candidates.extxyz, candidates.db for ASE, and a zip to send to somebody.
+    """
+    from optimizer.export_formats import chosen_formats
+
+    chosen = chosen_formats(formats.replace(",", " ").split())
+    if out is not None:
+        check_replaceable(out)
     with open_run(run, runs_dir) as store:
         from optimizer.export import export_campaign
         from optimizer.known import known_to
 
-        report = export_campaign(store, novelty=known_to(store).novelty)
-    document = json.loads((report.folder / "ranking.json").read_text("utf-8"))
+        report = export_campaign(store, novelty=known_to(store).novelty, folder=out, formats=chosen)
     if as_json:
-        print_json({"folder": str(report.folder), **document})
+        print_json({"folder": str(report.folder), **report.document})
     else:
         from optimizer.display import print_ranking
 
-        print_ranking(document, report.folder)
+        print_ranking(report.document, report.folder)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raises UserError for a folder that holds anything but an older list."""
+    from optimizer.export_formats import LISTS
+
+    if folder.is_file():
+        raise UserError(f"{folder}: is a file.", "Give a folder as --out.")
+    strange = [path.name for path in folder.iterdir() if not LISTS.fullmatch(path.name)] if folder.is_dir() else []
+    if strange:
+        raise UserError(
+            f"{folder}: holds {sorted(strange)[0]!r}, and would be replaced.", "Give a new folder as --out."
+        )
 
 
 def verify(
