@@ -15,6 +15,7 @@ from rich.text import Text
 
 from optimizer.catalogue import Kind
 from optimizer.doctor import Check
+from optimizer.durations import duration
 from optimizer.status import failures_in_words
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ def print_status(summary: dict[str, Any]) -> None:
     if (made := summary["competing_phases"])["sets"]:
         said = f"{made['relaxations']} relaxations for {made['sets']} sets of elements, outside the budget"
         table.add_row("competing phases", said)
+    if summary["search"]:
+        table.add_row("search", f"round {summary['search']['round']}: {summary['search']['why']}")
+    if summary["seconds_left"]:
+        table.add_row("time left", f"about {duration(summary['seconds_left'])} at this pace")
     table.add_row("failures", failures_in_words(summary["failures_by_stage"]) or "none")
     for each in summary["refinements"]:
         verdict = f"goes on with {each['generator']}" if each["accepted"] else f"rolled back: {each['why']}"

@@ -13,6 +13,7 @@ from generative.grammar import Grammar
 from optimizer.build import Parts
 from optimizer.competing import cache_folder
 from optimizer.costs import Costs, estimated_costs
+from optimizer.durations import duration
 from optimizer.references import ReferenceTable
 
 CALL_KB = 25  # of ledger and cache for one candidate of the quickstart
@@ -141,14 +142,6 @@ def _time_in_words(parts: Parts, costs: Costs, spent: int) -> str:
         f"about {duration(seconds + searching)}: {duration(seconds)} in oracles with {workers} workers, "
         f"{duration(searching)} searching in {rounds} rounds ({costs.proposal.source}){limit}"
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that reads best."""
-    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.{0 if seconds >= 10 * size else 1}f} {unit}"
-    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _calls_spent(run_folder: Path) -> int:

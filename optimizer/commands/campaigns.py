@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,12 +39,18 @@ def run(
     campaign: Campaign,
     runs_dir: RunsDir = Path("runs"),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json-lines", help="Print one JSON object per event, and nothing else.")
+    ] = False,
     take_over: TakeOver = False,
 ) -> None:
     """Run a campaign, or go on with one that was started, and export its list.
 
     Ctrl-C stops it after the candidates in hand, a second one at once; nothing measured is lost.
     """
+    if json_lines:
+        run_with_json_lines(campaign, runs_dir, take_over=take_over)
+        return
     path, spec = load(campaign)
     from optimizer.loop import run_campaign
 
@@ -55,6 +61,38 @@ def run(
         export_and_show(folder, quiet=quiet)
         raise
     export_and_show(folder, quiet=quiet)
+
+
+def run_with_json_lines(campaign: str, runs_dir: Path, *, take_over: bool) -> None:
+    """The same for a program; its last line is `finished` or `interrupted`."""
+    path, spec = load(campaign)
+    from optimizer.json_lines import emit, nothing_but_json
+    from optimizer.loop import run_campaign
+
+    folder = runs_dir / spec.name
+    with nothing_but_json() as out:
+        try:
+            run_campaign(spec, folder=path.parent, run_folder=folder, take_over=take_over, json_lines=out)
+        except CampaignInterrupted as stopped:
+            emit(out, "interrupted", message=str(stopped), **result_so_far(folder))
+            raise
+        emit(out, "finished", **result_so_far(folder))
+
+
+def result_so_far(folder: Path) -> dict[str, Any]:
+    """Write the list; where the campaign stands, and where the list is."""
+    from campaigns.store import CampaignStore
+    from optimizer.export import export_campaign
+    from optimizer.known import known_to
+    from optimizer.status import campaign_status
+
+    with CampaignStore.open(folder) as store:
+        report = export_campaign(store, novelty=known_to(store).novelty)
+        status = campaign_status(store)
+    budget = status["budget"]
+    spent = {"calls": budget["oracle_calls"], "of": budget["of"], "hours": budget["hours"]}
+    found = {"state": status["state"], **spent, "failures": status["failures"], "best": status["best"]}
+    return {**found, "export": str(report.folder), "ranked": len(report.ranking.entries)}
 
 
 def export_and_show(folder: Path, *, quiet: bool) -> None:
