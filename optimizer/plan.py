@@ -9,9 +9,9 @@ from pymatgen.core import Composition
 
 from campaigns.spec import OracleSpec, SearchSpace
 from campaigns.store import LEDGER, CampaignStore
+from campaigns.user_cache import cache_folder
 from generative.grammar import Grammar
 from optimizer.build import Parts
-from optimizer.competing import cache_folder
 from optimizer.costs import Costs, estimated_costs
 from optimizer.durations import duration
 from optimizer.references import ReferenceTable

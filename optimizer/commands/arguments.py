@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 Campaign = Annotated[str, typer.Argument(help="A campaign YAML, or the name of an example like quickstart.")]
 Run = Annotated[str, typer.Argument(help="A run folder, or the name of a campaign under --runs-dir.")]
 RunsDir = Annotated[Path, typer.Option(help="Where run folders are kept.")]
-Data = Annotated[Path, typer.Option(help="CSV with CIFs, folder of CIF files, ASE database, .extxyz, pymatgen JSON.")]
+Data = Annotated[
+    Path,
+    typer.Option(
+        help="CSV with CIFs, folder of CIFs, ASE database, .extxyz, pymatgen JSON, matminer:NAME, mp:..., optimade:..."
+    ),
+]
 Labels = Annotated[
     list[str] | None,
     typer.Option("--label", metavar="COLUMN=PROPERTY", help="A numeric column to learn, like gap=band_gap_ev."),
