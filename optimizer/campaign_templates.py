@@ -93,10 +93,15 @@ def filled(template: str, campaign: Path, name: str, wishes: Wishes) -> str:
     if wishes.elements is not None:
         text = _with_elements(text, wishes.elements)
     if wishes.data is not None:
-        text = text.replace(EXAMPLE_TABLE, _quoted(os.path.relpath(wishes.data, campaign.parent)))
+        text = text.replace(EXAMPLE_TABLE, _quoted(_from(campaign, wishes.data)))
     if wishes.property is not None:
         text = _with_property(text, wishes.property)
     return f"# yaml-language-server: $schema={SCHEMA}\n{text}"
+
+
+def _from(campaign: Path, data: Path) -> str:
+    """A source as it is, a file as seen from the campaign's folder."""
+    return os.path.relpath(data, campaign.parent) if data.exists() else str(data)
 
 
 def _with_elements(text: str, elements: Sequence[str]) -> str:
@@ -138,7 +143,7 @@ def _quoted(value: str) -> str:
 def _check_wishes(template: str, wishes: Wishes) -> None:
     if wishes.data is not None and template not in FROM_TABLE:
         raise UserError("--data is for the template your-data.", "Add `--template your-data`.")
-    if wishes.data is not None and not wishes.data.exists():
+    if wishes.data is not None and not wishes.data.exists() and not _is_source(wishes.data):
         raise UserError(f"--data: {wishes.data} does not exist.", "Give a table of crystals.")
     if wishes.property is not None:
         _check_property(template, wishes.property, wishes.data)
@@ -146,6 +151,12 @@ def _check_wishes(template: str, wishes: Wishes) -> None:
         expand_elements(wishes.elements or ())
     except ValueError as error:
         raise SpecError("--elements", f"{error}.") from None
+
+
+def _is_source(data: Path) -> bool:
+    from generative.remote_sources import is_remote  # takes pymatgen with it
+
+    return is_remote(data)
 
 
 def _check_property(template: str, name: str, data: Path | None) -> None:

@@ -84,3 +84,32 @@ def test_steps_inside_a_phase_go_to_a_terminal_only(capsys, monkeypatch):
         assert said.startswith("round 2: retraining 2/3, about 0 s left" if terminal else "round 2: retraining")
         assert ("2/3" in said) is terminal
     assert capsys.readouterr().err == ""
+
+
+def test_a_round_is_told_with_its_reasons(capsys):
+    figures = {
+        "round": 3,
+        "drawn": 10,
+        "admitted": 5,
+        "screened_out": {},
+        "shares": None,
+        "chosen": {"prior": 2},
+        "trust_region": {"length": 0.4, "centers": 3, "failures": 2},
+    }
+    with Live(OBJECTIVE, 5, 0, quiet=False) as live:
+        live.proposed(figures, (1, 4))
+    assert capsys.readouterr().out == (
+        "round 3: trust region 0.40 after 2 rounds without gain, around 3 crystals; chosen of 5: prior 2; "
+        "1 of 4 measured are feasible\n"
+    )
+
+
+def test_loading_weights_says_nothing_of_the_pace(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("optimizer.tally.time.monotonic", lambda: clock[0])
+    live = Live(OBJECTIVE, 5, 0, quiet=True)
+    clock[0] = 100.0
+    live.evaluating(0, 5)
+    clock[0] = 110.0
+    live.outcome(candidate(0), measured(1.0), 1)
+    assert live.left() == "about 40 s left"
