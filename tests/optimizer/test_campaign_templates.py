@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -105,3 +106,9 @@ def test_a_wish_that_makes_no_campaign_is_one_line(optimize, tmp_path, arguments
     assert len(err.splitlines()) == 1
     assert message in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_elsewhere_may_be_the_table(tmp_path):
+    wishes = Wishes(data=Path("matminer:matbench_mp_gap"))
+    init_campaign("your-data", tmp_path / "a.yaml", wishes)
+    assert read_yaml(tmp_path / "a.yaml")["start"][0]["path"] == "matminer:matbench_mp_gap"
