@@ -5,18 +5,29 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from campaigns.records import Candidate, StageOutcome, first_failure, kept_out, last_values
 from optimizer.durations import duration
 from optimizer.narration import why
 from optimizer.objective import CampaignObjective
 from optimizer.tally import Tally
+
+
+class _ThreeLines(Progress):
+    """What it does now, the bar, the best so far with failures: each readable on 80 columns."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        for task in self.tasks:
+            yield Text(task.description, no_wrap=True, overflow="ellipsis")
+            yield self.make_tasks_table([task])
+            yield Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
 
 
 class Live:
@@ -28,11 +39,10 @@ class Live:
         self.terminal = sys.stdout.isatty() and not quiet
         self.round = 0
         self.step_began = time.monotonic()
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
+        self.progress = _ThreeLines(
             MofNCompleteColumn(),
-            TextColumn("calls  {task.fields[note]}"),
+            TextColumn("calls"),
+            BarColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             console=self.console,
@@ -73,7 +83,7 @@ class Live:
         now = time.monotonic()
         if done == 0:
             self.step_began = now
-        left = f", about {duration((now - self.step_began) / done * (total - done))} left" if done else ""
+        left = f", about {duration(round((now - self.step_began) / done * (total - done)))} left" if done else ""
         self.progress.update(self.task, description=f"round {self.round}: {description} {done}/{total}{left}")
 
     def known(self, candidate: Candidate, stages: tuple[StageOutcome, ...]) -> None:
@@ -116,4 +126,4 @@ class Live:
 
     def left(self) -> str:
         seconds = self.tally.seconds_left()
-        return "" if seconds is None else f"about {duration(seconds)} left"
+        return "" if seconds is None else f"about {duration(round(seconds))} left"

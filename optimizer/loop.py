@@ -160,15 +160,17 @@ class _Campaign:
             _recall(self.store, self.live)
         else:
             q = min(self.parts.spec.batch_size, self._calls_left())
+            before = self._proposed(round)
             propose_phase(self.parts, self.store, round, q, lambda text: self.live.phase(round, text))
-            self._explain()
+            if not before:
+                self._explain()
         if not self._evaluate(round):
             return False
         self._refine(round)
         return True
 
     def _explain(self) -> None:
-        """Tell why the round looks where it does."""
+        """Tell why the round that was just proposed looks where it does."""
         if record := last_proposal(self.store.rounds()):
             tally = self.live.tally
             self.live.proposed(proposal_figures(record), feasibility(tally.values, tally.objective))

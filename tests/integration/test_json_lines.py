@@ -75,3 +75,6 @@ def test_a_run_in_hand_goes_on_with_what_was_spent(write, optimize):
     code, out, _ = optimize("run", path, "--json-lines")
     events = events_of(out)
     assert (code, events[0]["calls"], events[-1]["calls"]) == (0, 3, 4)
+    assert [each["round"] for each in events if each["event"] == "proposed"] == [1]
+    code, out, _ = optimize("run", path, "--json-lines")
+    assert [each["event"] for each in events_of(out)] == ["started", "finished"]  # nothing proposed again

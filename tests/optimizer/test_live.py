@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
 from pymatgen.core import Structure
+from rich.console import Console
 
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
 from campaigns.spec import Objective
@@ -113,3 +116,19 @@ def test_loading_weights_says_nothing_of_the_pace(monkeypatch):
     clock[0] = 110.0
     live.outcome(candidate(0), measured(1.0), 1)
     assert live.left() == "about 40 s left"
+
+
+def test_a_narrow_terminal_shows_the_time_left_and_the_best(monkeypatch):
+    live = Live(OBJECTIVE, 5, 0, quiet=False)
+    live.phase(3, "choosing 8 of 382 admitted crystals, which is a long story that goes on beyond the edge")
+    live.evaluating(3, 5)
+    live.outcome(candidate(0), FAILED, 1)
+    live.outcome(candidate(1), measured(3.25), 2)
+    screen = Console(width=80, file=StringIO())
+    for each in live.progress.get_renderables():
+        screen.print(each)
+    lines = screen.file.getvalue().splitlines()
+    assert lines[0] == "round 3: evaluating 5 candidates"
+    assert lines[1].startswith("2/5 calls")
+    assert lines[1].rstrip().endswith("about 0 s left")
+    assert lines[2] == "best W density_g_cm3 3.25; failed: oracle_error 1"
