@@ -120,6 +120,7 @@ def _extxyz(folder: Path, listing: Listing) -> None:
 
 def _ase_database(folder: Path, listing: Listing) -> None:
     from ase.db import connect
+    from ase.db.core import reserved_keys
 
     with connect(folder / "candidates.db", type="db", append=False) as database:
         for row, entry in zip(listing.rows, listing.entries, strict=True):
@@ -128,7 +129,7 @@ def _ase_database(folder: Path, listing: Listing) -> None:
                 "candidate": entry.candidate.id,
                 "space_group_number": entry.space_group.number,
                 "feasible": entry.feasible,
-                **entry.values,
+                **{f"{name}_" if name in reserved_keys else name: value for name, value in entry.values.items()},
             }
             said = {name: row[name] for name in ("flags", "why", "nearest_known", "arm", "generator_version")}
             database.write(_atoms(entry), key_value_pairs=keys, data=said)

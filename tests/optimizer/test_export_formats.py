@@ -38,7 +38,8 @@ def run_folder(tmp_path) -> Path:
         candidates = [Candidate(f"000-{anion}", 0, "prior", each, None, "v1") for anion, each in crystals.items()]
         store.finish_phase(0, "propose", candidates=candidates)
         for number, (anion, crystal) in enumerate(crystals.items()):
-            stiff = Measured({"bulk_modulus_gpa": 50.0 + number, "energy_ev_atom": -3.0}, crystal, seconds=2.0)
+            values = {"bulk_modulus_gpa": 50.0 + number, "energy": -3.0}  # a word that ASE keeps for itself
+            stiff = Measured(values, crystal, seconds=2.0)
             store.record(f"000-{anion}", [StageOutcome("bulk_modulus", "1", stiff)])
     return folder
 
@@ -55,6 +56,7 @@ def test_an_ase_database_is_searched_by_property(optimize, run_folder):
     with ase.db.connect(folder / "candidates.db") as database:
         rows = list(database.select("bulk_modulus_gpa>50.5"))
     assert [(row.rank, row.candidate, row.formula) for row in rows] == [(1, "000-I", "TmI")]
+    assert rows[0].energy_ == -3.0
     assert rows[0].data["arm"] == "prior"
     assert rows[0].toatoms().cell.volume == pytest.approx(2 * 2.8**3)
 
