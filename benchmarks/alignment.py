@@ -13,8 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 from campaigns.records import final_crystal, first_failure
 from campaigns.store import CampaignStore
 from generative.models.wyckoff_vae import Params, build
@@ -27,7 +25,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=300, help="crystals, an equal share of each run")
     arguments = parser.parse_args()
     print("command: python -m benchmarks.alignment", *sys.argv[1:])
-    generator = build(Params(), torch.device("cpu"))
+    generator = build(Params())
     share = -(-arguments.n // len(arguments.runs))
     answers: list[Alignment | None] = []
     began = time.monotonic()

@@ -50,7 +50,7 @@ def main() -> int:
 
 def samples(n: int, seed: int) -> list[Structure]:
     """Decoded from latents of the prior."""
-    generator = build_kind("generator", KindSpec(kind="wyckoff_vae"), torch.device("cpu"), "generator")
+    generator = build_kind("generator", KindSpec(kind="wyckoff_vae"), None, "generator")
     z = torch.randn(2 * n, generator.latent_dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     decoded = generator.decode(z, within=None, seed=seed)
     return [crystal for crystal in decoded if isinstance(crystal, Structure)][:n]

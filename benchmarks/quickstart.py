@@ -21,7 +21,7 @@ from typing import Any
 from campaigns.records import final_crystal, first_failure, last_values
 from campaigns.spec import CampaignSpec, load_spec, parse_spec
 from campaigns.store import CampaignStore
-from optimizer.cli import campaign_path
+from optimizer.campaign_files import campaign_path
 from optimizer.export import export_campaign
 from optimizer.loop import run_campaign
 from optimizer.objective import CampaignObjective

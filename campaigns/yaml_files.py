@@ -108,6 +108,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such file.", "Give the path of a campaign YAML.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}).", "Give the path of a campaign YAML.") from None
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, path: Path = Path("campaign")) -> dict[str, Any]:
+    """The mapping a text holds; `path` is what errors name. Raises UserError as `read_yaml` does."""
     data = _parse(text, path)
     if data is None:
         raise UserError(f"{path}: the file is empty.", REMEDY_EXAMPLES)

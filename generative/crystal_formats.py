@@ -21,6 +21,7 @@ from pymatgen.core import Element, Structure
 from campaigns.errors import UserError
 from campaigns.records import FailureCode
 from generative.protocols import EncodeFailure
+from generative.remote_sources import SOURCES, fetched, is_remote
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -28,13 +29,18 @@ if TYPE_CHECKING:
 Unread = str | Path | dict[str, Any] | Structure | EncodeFailure  # CIF text, CIF file, pymatgen dictionary, or read
 Row = tuple[str, Unread, Mapping[str, Any]]  # name, crystal, what else its source says about it
 
-FORMATS = ".csv, .csv.gz, .cif, .db, .json, .json.gz, .xyz, .extxyz or a folder of .cif files"
+FORMATS = f".csv, .csv.gz, .cif, .db, .json, .json.gz, .xyz, .extxyz, a folder of .cif files, {SOURCES}"
 NAME_COLUMNS = ("material_id", "id", "name")
 UNREADABLE = (OSError, EOFError, zlib.error, ValueError, sqlite3.Error)  # what parsers raise on a broken file
 
 
 def read_rows(path: Path, cif_column: str) -> Iterator[Row]:
-    """Raises UserError where the path is missing, of no known format, or cannot be read."""
+    """`path` may name a source elsewhere (`generative.remote_sources`), which is fetched once.
+
+    Raises UserError where it is missing, of no known format, or cannot be read or fetched.
+    """
+    if is_remote(path):
+        path = fetched(path)
     try:
         yield from _reader(path)(path, cif_column)
     except UserError:
@@ -96,8 +102,9 @@ def _json(path: Path, cif_column: str) -> Iterator[Row]:
     if isinstance(document, dict) and {"ids", "nextid"} <= document.keys():
         yield from _ase_database(path, cif_column)
         return
-    if isinstance(document, dict) and isinstance(document.get("entries"), list):
-        document = document["entries"]
+    for key in ("entries", "candidates"):  # of a phase diagram; of an exported list
+        if isinstance(document, dict) and isinstance(document.get(key), list):
+            document = document[key]
     if isinstance(document, dict) and ("sites" in document or "structure" in document):
         document = [document]
     if isinstance(document, dict):

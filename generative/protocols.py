@@ -6,11 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from pymatgen.core import Structure
 from torch import Tensor
 
 from campaigns.records import FailureCode
 from campaigns.spec import SearchSpace
+
+
+@dataclass(frozen=True)
+class GeneratorContext:
+    """What a generator kind is built with. `folder` is the campaign file's: relative paths start there."""
+
+    device: torch.device
+    folder: str = "."
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from campaigns.errors import SpecError, UnknownChoiceError, UserError
 from campaigns.kinds import build_kind
 from campaigns.spec import CampaignSpec, SearchSpace
 from generative.grammar import Grammar
-from generative.protocols import Generator
+from generative.protocols import Generator, GeneratorContext
 from optimizer.cascade import Cascade
 from optimizer.evaluation import Evaluator
 from optimizer.gates import check_gates
@@ -85,7 +85,7 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
     _check_order(cascade)
     check_gates(spec, cascade)
     _check_external(spec, cascade)
-    generator: Generator = build_kind("generator", spec.generator, device, "generator")
+    generator: Generator = build_kind("generator", spec.generator, GeneratorContext(device, str(folder)), "generator")
     if not Grammar(spec.space).group_mask().any():
         raise _no_space_group(spec.space)
     context = StartContext(str(folder), objective.properties)

@@ -30,6 +30,7 @@ from pymatgen.core import Structure
 from campaigns.artifacts import sync_folder
 from campaigns.crystals import crystal_from_json, crystal_to_json
 from campaigns.records import Failed
+from campaigns.user_cache import CACHE_VARIABLE, cache_folder
 from generative.protocols import DecodeFailure, EncodeFailure
 from generative.representations.wyckoff import fingerprint
 from optimizer.calculators import Potential
@@ -37,7 +38,6 @@ from optimizer.prototypes import Decoration, prototypes
 from optimizer.references import KnownPhase, ReferenceTable, elements_of
 from optimizer.relaxation import RelaxationLimits, relax, single_point_energy
 
-CACHE_VARIABLE = "LATENTORE_CACHE"
 VERSION = "competing-1"
 DEFAULT_FORMULAS = 4
 TYPES_PER_FORMULA = 12
@@ -105,13 +105,6 @@ def polymorphs(formula: str, potential: Potential) -> MadeSet:
     """The likeliest types of a reduced formula of two or three elements, whether or not the table knows it: a crystal
     competes first of all with others of its composition. Raises OSError as `competing_phases` does."""
     return _made(formula, plan_of_formula(formula), potential)
-
-
-def cache_folder() -> Path:
-    """Where made phases are kept: $LATENTORE_CACHE, else `latentore` in $XDG_CACHE_HOME or ~/.cache."""
-    if given := os.environ.get(CACHE_VARIABLE):
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentore"
 
 
 def require_cache() -> None:

@@ -15,6 +15,7 @@ from campaigns.records import FailureCode
 from generative.crystal_formats import UNREADABLE, read_rows
 from generative.loading import read_crystal
 from generative.protocols import DecodeFailure, EncodeFailure
+from generative.remote_sources import fetched, is_remote
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,15 @@ class FileCrystal:
 
 
 def located(path: str, folder: str) -> Path:
-    """`path`, relative to the campaign file's folder. Raises ValueError where nothing is there."""
+    """`path`, relative to the campaign file's folder, or what a source elsewhere gave (`generative.remote_sources`).
+
+    Raises ValueError where nothing is there, or it cannot be fetched.
+    """
+    if is_remote(path):
+        try:
+            return fetched(path)
+        except UserError as error:
+            raise ValueError(f"path: {error}") from error
     place = Path(folder) / path
     if not place.exists():
         raise ValueError(f"path: {str(place)!r} does not exist; paths start at the campaign file's folder")
@@ -60,6 +69,14 @@ def require_crystal(path: Path) -> None:
         first = first or found
     why = f": {first.source}: {first.crystal.message}" if first and isinstance(first.crystal, DecodeFailure) else ""
     raise ValueError(f"path: {str(path)!r} holds no crystal that can be read{why}")
+
+
+def columns_of(path: Path) -> list[str]:
+    """What a table of any format says of its crystals: the header of a CSV, else what its first crystal has."""
+    if path.name.lower().endswith((".csv", ".csv.gz")):
+        return table_columns(path)
+    first = next(iter(read_crystals(path)), None)
+    return ["cif", *(first.columns if first else ())]
 
 
 def table_columns(path: Path) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from optimizer.catalogue import Kind
 from optimizer.doctor import Check
+from optimizer.durations import duration
 from optimizer.status import failures_in_words
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ def print_status(summary: dict[str, Any]) -> None:
     if (made := summary["competing_phases"])["sets"]:
         said = f"{made['relaxations']} relaxations for {made['sets']} sets of elements, outside the budget"
         table.add_row("competing phases", said)
+    if summary["search"]:
+        table.add_row("search", f"round {summary['search']['round']}: {summary['search']['why']}")
+    if summary["seconds_left"]:
+        table.add_row("time left", f"about {duration(summary['seconds_left'])} at this pace")
     table.add_row("failures", failures_in_words(summary["failures_by_stage"]) or "none")
     for each in summary["refinements"]:
         verdict = f"goes on with {each['generator']}" if each["accepted"] else f"rolled back: {each['why']}"
@@ -106,7 +111,7 @@ def _best(best: dict[str, Any] | None) -> str:
     return f"{best['formula']} ({best['id']}, round {best['round']}, {best['arm']}): {values}"
 
 
-def print_ranking(document: dict[str, Any], folder: Path) -> None:
+def print_ranking(document: Mapping[str, Any], folder: Path) -> None:
     """What stands in ranking.json, narrow enough for a terminal of 80 columns; files are named by their rank."""
     wanted = list(dict.fromkeys([*document["spec"]["objectives"], *document["spec"]["constraints"]]))
     again = [f"verified_{name}" for name in wanted]

@@ -1,18 +1,14 @@
 """The list a person takes to the laboratory or the cluster.
 
-export/ranking.csv          one line per candidate, read by pandas and spreadsheets as it is
-       ranking.json         the same with every stage's details, the spec and the provenance
-       candidates.extxyz    one frame per candidate, in the order of rank
-       cif/001_<formula>_<id>.cif ...
+What stands in it; `optimizer.export_formats` writes it.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +17,9 @@ from pymatgen.core import Structure
 
 from campaigns.owner import Owner
 from campaigns.records import Measured
+from campaigns.spec import dump_spec
 from campaigns.store import CampaignStore
+from optimizer.export_formats import USUAL, Listing, write_formats
 from optimizer.ranking import Ranked, Ranking, rank_candidates
 from optimizer.status import failures_by_stage
 from optimizer.swap import replace_folder
@@ -39,14 +37,20 @@ class ExportReport:
 
     folder: Path
     ranking: Ranking
+    document: Mapping[str, Any]  # what ranking.json holds
 
 
 def export_campaign(
-    store: CampaignStore, *, novelty: Callable[[Structure], Novelty], folder: Path | None = None
+    store: CampaignStore,
+    *,
+    novelty: Callable[[Structure], Novelty],
+    folder: Path | None = None,
+    formats: Sequence[str] = USUAL,
 ) -> ExportReport:
     """Rank the campaign's candidates and write the list to `folder` (by default `export/` in the run folder).
 
-    The folder is replaced as a whole. See `rank_candidates` for the order and for what is left out.
+    `formats` are keys of `export_formats.WRITERS`. The folder is replaced as a whole.
+    See `rank_candidates` for the order and for what is left out.
     """
     place = store.folder / "export" if folder is None else folder
     ranking = rank_candidates(store, novelty)
@@ -55,12 +59,13 @@ def export_campaign(
     _sweep(place, me)
     partial = place.with_name(f".{place.name}-{me.host}-{me.pid}.partial")
     try:
-        (partial / "cif").mkdir(parents=True)
-        _write(partial, store, ranking)
+        partial.mkdir(parents=True)
+        listing = _listing(store, ranking)
+        write_formats(partial, listing, formats)
         replace_folder(partial, place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return ExportReport(place, ranking)
+    return ExportReport(place, ranking, listing.document)
 
 
 def _sweep(place: Path, me: Owner) -> None:
@@ -71,18 +76,17 @@ def _sweep(place: Path, me: Owner) -> None:
             shutil.rmtree(left_over, ignore_errors=True)
 
 
-def _write(folder: Path, store: CampaignStore, ranking: Ranking) -> None:
+def listed(store: CampaignStore, ranking: Ranking) -> tuple[list[str], list[dict[str, Any]]]:
+    """The columns of the list, and a row for each entry by column; None where there is no value."""
     properties = _property_order(store, ranking.entries)
     verified = read_verification(store.folder)
     rows = [{**table_row(entry, properties), **_second(entry, verified)} for entry in ranking.entries]
-    for entry in ranking.entries:
-        (folder / _file(entry)).write_text(entry.cif, encoding="utf-8")
     columns = _columns(properties)
-    _write_csv(
-        folder / "ranking.csv",
-        [*columns, *(name for name in rows[0] if name not in columns)] if rows else columns,
-        rows,
-    )
+    return ([*columns, *(name for name in rows[0] if name not in columns)] if rows else columns), rows
+
+
+def _listing(store: CampaignStore, ranking: Ranking) -> Listing:
+    columns, rows = listed(store, ranking)
     document = {
         "campaign": store.spec.name,
         "provenance": dict(store.provenance),
@@ -94,13 +98,17 @@ def _write(folder: Path, store: CampaignStore, ranking: Ranking) -> None:
         "known_left_out": ranking.known,
         "outside_left_out": ranking.outside,
         "candidates": [
-            {**row, "flags": (row["flags"] or "").split(), "stages": _stages(entry)}
+            {
+                **row,
+                "flags": (row["flags"] or "").split(),
+                "stages": _stages(entry),
+                "structure": json.loads(entry.crystal.to_json()),
+            }
             for row, entry in zip(rows, ranking.entries, strict=True)
         ],
     }
-    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
-    (folder / "ranking.json").write_text(f"{text}\n", encoding="utf-8")
-    _write_frames(folder / "candidates.extxyz", ranking.entries)
+    version = store.provenance.get("latentore", "")
+    return Listing(store.spec.name, dump_spec(store.spec), version, columns, rows, document, ranking.entries)
 
 
 def _property_order(store: CampaignStore, entries: Iterable[Ranked]) -> list[str]:
@@ -146,7 +154,7 @@ def table_row(entry: Ranked, properties: list[str]) -> dict[str, Any]:
         "oracle_seconds": round(entry.seconds, 3),
         "flags": " ".join(entry.flags) or None,
         "why": entry.why,
-        "file": _file(entry),
+        "file": candidate_file(entry),
     }
 
 
@@ -168,7 +176,8 @@ def _second(entry: Ranked, verified: Mapping[str, Verification]) -> dict[str, An
     return row
 
 
-def _file(entry: Ranked) -> str:
+def candidate_file(entry: Ranked) -> str:
+    """Its CIF, relative to the folder of the list."""
     safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in entry.candidate.id)
     return f"cif/{entry.rank:03d}_{entry.formula}_{safe}.cif"
 
@@ -186,39 +195,3 @@ def _stages(entry: Ranked) -> list[dict[str, Any]]:
         for stage in entry.stages
         if isinstance(stage.outcome, Measured)
     ]
-
-
-def _write_csv(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({column: _cell(row[column]) for column in columns})
-
-
-def _cell(value: Any) -> Any:
-    """A spreadsheet runs a cell that begins like a formula; a leading apostrophe makes it text again."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@"):
-        return f"'{value}"
-    return value
-
-
-def _write_frames(path: Path, entries: Iterable[Ranked]) -> None:
-    from ase.io import write
-    from pymatgen.io.ase import AseAtomsAdaptor
-
-    frames = []
-    for entry in entries:
-        atoms = AseAtomsAdaptor.get_atoms(entry.crystal, msonable=False)
-        atoms.info = {
-            "rank": entry.rank,
-            "id": entry.candidate.id,
-            "space_group_number": entry.space_group.number,
-            "feasible": entry.feasible,
-            **entry.values,
-        }
-        frames.append(atoms)
-    if frames:
-        write(path, frames, format="extxyz")
-    else:
-        path.touch()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, current_thread, main_thread
 from types import FrameType
+from typing import TextIO
 
 from campaigns.errors import CampaignInterrupted, SpecError
 from campaigns.spec import CampaignSpec
@@ -19,7 +22,9 @@ from optimizer.build import Parts, build
 from optimizer.evaluation import Evaluator
 from optimizer.gates import exhausted_stage, gates_of_round
 from optimizer.heartbeat import heartbeat
+from optimizer.json_lines import JsonLines, emit
 from optimizer.live import Live
+from optimizer.narration import feasibility, last_proposal, proposal_figures
 from optimizer.phases import evaluation_seed
 from optimizer.proposal import propose_phase
 from optimizer.refinement import current_generator, refine_phase, refinement_due
@@ -32,12 +37,19 @@ GO_ON = "everything measured is kept. Run the same command again to go on."
 
 
 def run_campaign(
-    spec: CampaignSpec, *, folder: Path, run_folder: Path, quiet: bool = False, take_over: bool = False
+    spec: CampaignSpec,
+    *,
+    folder: Path,
+    run_folder: Path,
+    quiet: bool = False,
+    take_over: bool = False,
+    json_lines: TextIO | None = None,
 ) -> Path:
     """Run `spec` in `run_folder`, or go on where it was left; returns the run folder.
 
-    `folder` is the campaign file's. Raises UserError for what a person can mend, and CampaignInterrupted after
-    Ctrl-C, when the candidates in hand are finished and recorded; a second Ctrl-C gives them up.
+    `folder` is the campaign file's. With `json_lines` every event is written there, see `optimizer.json_lines`.
+    Raises UserError for what a person can mend, and CampaignInterrupted after Ctrl-C, when the candidates in hand are
+    finished and recorded; a second Ctrl-C gives them up.
     """
     parts = build(spec, folder)
     if parts.external is not None:
@@ -50,7 +62,7 @@ def run_campaign(
         with open_or_create(parts, run_folder) as store, store.lock(take_over=take_over):
             store.adopt(spec)
             parts = current_generator(parts, store)
-            live = Live(parts.objective, spec.budget.oracle_calls, store.spent().calls, quiet=quiet)
+            live = _display(parts, store, quiet, json_lines)
             with (
                 stop_on_signal() as stop,
                 parts.evaluator(run_folder) as evaluator,
@@ -64,6 +76,16 @@ def run_campaign(
     return run_folder
 
 
+def _display(parts: Parts, store: CampaignStore, quiet: bool, json_lines: TextIO | None) -> Live | JsonLines:
+    """A person's view of the session, or a program's."""
+    calls, spent = parts.spec.budget.oracle_calls, store.spent().calls
+    if json_lines is None:
+        return Live(parts.objective, calls, spent, quiet=quiet)
+    said = {"campaign": parts.spec.name, "run_folder": str(store.folder), "version": parts.provenance["latentore"]}
+    emit(json_lines, "started", **said, pid=os.getpid(), host=socket.gethostname(), calls=spent, of=calls)
+    return JsonLines(parts.objective, calls, spent, json_lines)
+
+
 def open_or_create(parts: Parts, run_folder: Path) -> CampaignStore:
     """The campaign's store, made now where there is none."""
     if (run_folder / LEDGER).is_file():
@@ -73,7 +95,7 @@ def open_or_create(parts: Parts, run_folder: Path) -> CampaignStore:
     )
 
 
-def _recall(store: CampaignStore, live: Live) -> None:
+def _recall(store: CampaignStore, live: Live | JsonLines) -> None:
     """Show what was measured before this session, or came with its values."""
     outcomes = store.outcomes()
     for candidate in store.candidates():
@@ -106,7 +128,9 @@ def stop_on_signal() -> Iterator[Event]:
 class _Campaign:
     """One session of driving a campaign. Everything it must remember is in the store."""
 
-    def __init__(self, parts: Parts, store: CampaignStore, evaluator: Evaluator, live: Live, stop: Event) -> None:
+    def __init__(
+        self, parts: Parts, store: CampaignStore, evaluator: Evaluator, live: Live | JsonLines, stop: Event
+    ) -> None:
         self.parts, self.store, self.evaluator, self.live, self.stop = parts, store, evaluator, live, stop
         self.versions = "; ".join(f"{name} {version}" for name, version in parts.provenance.items())
         self.since, self.hours_before = time.monotonic(), hours_spent(store)
@@ -137,11 +161,20 @@ class _Campaign:
             _recall(self.store, self.live)
         else:
             q = min(self.parts.spec.batch_size, self._calls_left())
+            before = self._proposed(round)
             propose_phase(self.parts, self.store, round, q, lambda text: self.live.phase(round, text))
+            if not before:
+                self._explain()
         if not self._evaluate(round):
             return False
         self._refine(round)
         return True
+
+    def _explain(self) -> None:
+        """Tell why the round that was just proposed looks where it does."""
+        if record := last_proposal(self.store.rounds()):
+            tally = self.live.tally
+            self.live.proposed(proposal_figures(record), feasibility(tally.values, tally.objective))
 
     def _refine(self, round: int) -> None:
         """Retrain the generator where the schedule asks for it and calls are left that could gain by it."""
@@ -175,7 +208,7 @@ class _Campaign:
         gates = gates_of_round(self.parts.spec, self.parts.cascade, self.store, round)
         # more are waiting than calls are left only where the budget was lowered since they were proposed
         while waiting := [c for c in self.store.pending() if c.round == round][: max(0, self._calls_left())]:
-            self.live.phase(round, f"evaluating {len(waiting)} candidates")
+            self.live.evaluating(round, len(waiting))
             candidates = {c.id: c for c in waiting}
             tasks = [(c.id, c.crystal, evaluation_seed(self.parts.spec.seed, c)) for c in waiting]
             with heartbeat(self.store):

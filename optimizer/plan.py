@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 
 from pymatgen.core import Composition
 
 from campaigns.spec import OracleSpec, SearchSpace
 from campaigns.store import LEDGER, CampaignStore
+from campaigns.user_cache import cache_folder
 from generative.grammar import Grammar
 from optimizer.build import Parts
+from optimizer.costs import Costs, estimated_costs
+from optimizer.durations import duration
 from optimizer.references import ReferenceTable
 
+CALL_KB = 25  # of ledger and cache for one candidate of the quickstart
 
-def plan(parts: Parts, run_folder: Path) -> list[tuple[str, str]]:
-    """`(what, in words)` per line: search space, generator, oracles, time, places."""
+
+def plan(parts: Parts, run_folder: Path, *, measure: bool = False) -> list[tuple[str, str]]:
+    """`(what, in words)` per line: search space, generator, oracles, time, places. `measure`: see `estimated_costs`."""
     spec, cascade = parts.spec, parts.cascade
-    calls, workers = spec.budget.oracle_calls, parts.workers.count
-    here = [stage.oracle.nominal_seconds for stage in cascade.stages if not getattr(stage.oracle, "external", False)]
-    minutes = calls * sum(here) / min(workers, spec.batch_size) / 60
-    stages = [
-        f"{stage.name} ({stage.oracle.nominal_seconds:g} s{', budgeted' if stage.name == cascade.dearest else ''}"
-        f"{_gate_in_words(given)})"
-        for stage, given in zip(cascade.stages, spec.oracles, strict=True)
-    ]
+    costs = estimated_costs(parts, run_folder, measure=measure)
     limit = f", {spec.budget.hours:g} hours at most" if spec.budget.hours else ""
     return [
         ("campaign", f"{spec.name}, seed {spec.seed}"),
@@ -31,13 +30,13 @@ def plan(parts: Parts, run_folder: Path) -> list[tuple[str, str]]:
         ("known there", _known_in_words(spec.space, parts.references)),
         ("generator", f"{parts.generator.version}, {parts.generator.latent_dim} latent dimensions"),
         ("start", ", ".join(kind for kind, _ in parts.starts)),
-        ("oracles", " -> ".join(stages)),
+        *_oracles_in_words(parts, costs),
         *((stage.name, note) for stage in cascade.stages for note in getattr(stage.oracle, "notes", ())),
         ("goal", _goal_in_words(parts)),
-        ("budget", f"{calls} calls of {cascade.dearest} in batches of {spec.batch_size}{limit}"),
-        ("time", f"about {minutes:.0f} min in oracles with {workers} workers; searching and failures come on top"),
+        ("budget", f"{spec.budget.oracle_calls} calls of {cascade.dearest} in batches of {spec.batch_size}{limit}"),
+        ("time", _time_in_words(parts, costs, _calls_spent(run_folder))),
         *([("outside", _outside_in_words(parts))] if parts.external is not None else []),
-        ("writes", _places(run_folder)),
+        *_places(parts, run_folder),
     ]
 
 
@@ -116,12 +115,56 @@ def _outside_in_words(parts: Parts) -> str:
     return f"{wanted}: `optimize ask` hands out, `optimize tell` takes back"
 
 
-def _places(run_folder: Path) -> str:
-    place = f"{run_folder / LEDGER} and, at the end, the list in {run_folder / 'export'}"
+def _oracles_in_words(parts: Parts, costs: Costs) -> list[tuple[str, str]]:
+    """One line for each oracle in the order of the cascade: its cost, whether it is budgeted, who may enter."""
+    lines = []
+    for place, (stage, given) in enumerate(zip(parts.cascade.stages, parts.spec.oracles, strict=True)):
+        cost = costs.stages[stage.name]
+        budgeted = ", budgeted" if stage.name == parts.cascade.dearest else ""
+        words = f"{stage.name}: {duration(cost.seconds)} a crystal ({cost.source}){budgeted}{_gate_in_words(given)}"
+        lines.append(("oracles" if place == 0 else "", words))
+    return lines
+
+
+def _time_in_words(parts: Parts, costs: Costs, spent: int) -> str:
+    """How long what is left takes: every call through every oracle here that it may enter, and the search."""
+    spec, workers = parts.spec, parts.workers.count
+    calls = max(spec.budget.oracle_calls - spent, 0)
+    seconds = 0.0
+    for stage, given in zip(parts.cascade.stages, spec.oracles, strict=True):
+        if not getattr(stage.oracle, "external", False):
+            seconds += costs.stages[stage.name].seconds * min(calls, given.max_calls or calls)
+    seconds /= min(workers, spec.batch_size)
+    rounds = ceil(calls / spec.batch_size)
+    searching = rounds * costs.proposal.seconds
+    limit = f"; it stops after {spec.budget.hours:g} hours" if spec.budget.hours else ""
+    return (
+        f"about {duration(seconds + searching)}: {duration(seconds)} in oracles with {workers} workers, "
+        f"{duration(searching)} searching in {rounds} rounds ({costs.proposal.source}){limit}"
+    )
+
+
+def _calls_spent(run_folder: Path) -> int:
     if not (run_folder / LEDGER).is_file():
-        return place
+        return 0
     with CampaignStore.open(run_folder) as store:
-        return f"{place}; goes on after {store.spent().calls} calls"
+        return store.spent().calls
+
+
+def _places(parts: Parts, run_folder: Path) -> list[tuple[str, str]]:
+    """What will be written, and where."""
+    ledger = f"{run_folder / LEDGER}: everything measured, as it comes in"
+    if spent := _calls_spent(run_folder):
+        ledger += f"; goes on after {spent} calls"
+    cache = parts.folder / parts.spec.cache if parts.spec.cache else run_folder / "cache"
+    size = CALL_KB * parts.spec.budget.oracle_calls / 1000
+    lines = [
+        ("writes", f"{ledger} (about {max(size, 1):.0f} MB with the cache)"),
+        ("", f"{cache}: answers of oracles, so that none is computed twice"),
+        ("", f"{run_folder / 'export'}: the list, at the end and whenever `optimize export` is run"),
+    ]
+    competing = [stage for stage in parts.cascade.stages if getattr(stage.oracle, "formulas", 0)]
+    return lines + ([("", f"{cache_folder()}: competing phases, for every campaign")] if competing else [])
 
 
 def _range(low: int, high: int) -> str:

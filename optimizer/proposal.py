@@ -46,6 +46,8 @@ def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report
         },
         "trust_region": {
             "length": region.length,
+            "successes": region.successes,
+            "failures": region.failures,
             "restarts": region.restarts,
             "centers": len(region.centers),
         },

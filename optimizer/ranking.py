@@ -69,8 +69,9 @@ class Ranking:
     outside: int
 
 
-def rank_candidates(store: CampaignStore, novelty: Callable[[Structure], Novelty]) -> Ranking:
-    """The best `export.top` candidates of a campaign: unique, inside its search space and, unless `export.known`, new.
+def rank_candidates(store: CampaignStore, novelty: Callable[[Structure], Novelty], top: int | None = None) -> Ranking:
+    """The best `top` candidates of a campaign, `export.top` where absent: unique, inside its search
+    space and, unless `export.known`, new.
 
     What a cascade measured is inside; a start with given values may bring crystals from elsewhere.
 
@@ -89,7 +90,7 @@ def rank_candidates(store: CampaignStore, novelty: Callable[[Structure], Novelty
     entries: list[Ranked] = []
     duplicates = known = outside = 0
     for index in objective.ranking(values):
-        if len(entries) == spec.export.top:
+        if len(entries) == (top or spec.export.top):
             break
         candidate, measured = evaluated[index], values[index] or {}
         cif, crystal = as_read_back(final_crystal(outcomes[candidate.id], candidate.crystal))

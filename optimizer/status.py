@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from campaigns.ledger import RoundRecord
 from campaigns.records import Candidate, Failed, Measured, StageOutcome, final_crystal, first_failure, last_values
 from campaigns.store import CampaignStore
+from optimizer.narration import feasibility, last_proposal, proposal_figures, why
 from optimizer.objective import CampaignObjective
 from optimizer.oracles.external import external_place
 
@@ -43,6 +45,8 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             "handed_out": sum(each.handed_out_at is not None for each in store.awaited()),
         },
         "in_hand": _in_hand(store, candidates),
+        "search": _search(store, phases),
+        "seconds_left": _seconds_left(store, phases),
         "budget": {
             "dearest_stage": store.dearest_stage,
             "oracle_calls": spent.calls,
@@ -78,6 +82,27 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             for event in [event for event in events if event.kind != CLOCK][-LAST_EVENTS:]
         ],
     }
+
+
+def _search(store: CampaignStore, phases: Sequence[RoundRecord]) -> dict[str, Any] | None:
+    """The latest proposal and its reasons; None before the first."""
+    if (record := last_proposal(phases)) is None:
+        return None
+    outcomes, objective = store.outcomes(), CampaignObjective.from_spec(store.spec)
+    values = [None if first_failure(stages) else last_values(stages) for stages in outcomes.values()]
+    found, (feasible, measured) = proposal_figures(record), feasibility(values, objective)
+    return {**found, "feasible": feasible, "measured": measured, "why": why(found, (feasible, measured))}
+
+
+def _seconds_left(store: CampaignStore, phases: Sequence[RoundRecord]) -> float | None:
+    """Until the calls of the budget are spent, at the pace of the finished rounds; None before the first is."""
+    finished = {phase.round for phase in phases if phase.phase == "evaluate"}
+    outcomes, dearest = store.outcomes(), store.dearest_stage
+    entered = {c.id: c.round for c in store.candidates() if any(s.stage == dearest for s in outcomes.get(c.id, ()))}
+    timed, hours = sum(round in finished for round in entered.values()), hours_spent(store)
+    if not timed or not hours:
+        return None
+    return round(hours * 3600 / timed * max(store.spec.budget.oracle_calls - len(entered), 0), 1)
 
 
 def _competing(outcomes: Mapping[str, Sequence[StageOutcome]]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.competing import CACHE_VARIABLE
+from campaigns.user_cache import CACHE_VARIABLE
 
 
 def pytest_configure() -> None:

@@ -33,7 +33,7 @@ from generative.decoding import decode_codes
 from generative.evaluation import shortest_distance
 from generative.grammar import Grammar, unrestricted
 from generative.networks import VaeNetwork, to_batch, version_of_weights
-from generative.protocols import Alignment, DecodeFailure, EncodeFailure
+from generative.protocols import Alignment, DecodeFailure, EncodeFailure, GeneratorContext
 from generative.refinement import BATCH, REPLAYED, retrained
 from generative.representations.wyckoff import Params as WyckoffParams
 from generative.representations.wyckoff import WyckoffRepresentation, crystal_of
@@ -47,15 +47,17 @@ CLOSEST_ANG = 0.5  # two atoms nearer than this are no crystal to learn from
 class Params(Strict):
     """Which weights to use."""
 
-    weights: str = Field("bundled", description="`bundled`, or a folder written by `optimize train`.")
+    weights: str = Field(
+        "bundled", description="`bundled`, or a folder of `optimize train`, relative to the campaign file."
+    )
     refine_steps: int = Field(200, ge=1, le=100_000, description="Batches of 64 crystals in one refinement.")
 
 
-def build(params: Params, context: Any = None) -> WyckoffVae:
-    """`context` is a torch.device; CPU where absent. Raises ValueError where the weights are missing."""
-    device = context if isinstance(context, torch.device) else torch.device("cpu")
-    folder = bundled_weights() if params.weights == "bundled" else Path(params.weights)
-    return replace(WyckoffVae.load(folder, device), refine_steps=params.refine_steps)
+def build(params: Params, context: GeneratorContext | None = None) -> WyckoffVae:
+    """On the CPU where there is no context. Raises ValueError where the weights are missing."""
+    context = context or GeneratorContext(torch.device("cpu"))
+    folder = bundled_weights() if params.weights == "bundled" else Path(context.folder) / params.weights
+    return replace(WyckoffVae.load(folder, context.device), refine_steps=params.refine_steps)
 
 
 def bundled_weights() -> Path:

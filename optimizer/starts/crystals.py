@@ -19,7 +19,7 @@ from optimizer.protocols import StartContext, StartCrystal
 class Params(Strict):
     """Which file, and how many of its crystals."""
 
-    path: str = Field(description="File or folder, relative to the campaign file.")
+    path: str = Field(description="File or folder, relative to the campaign file; or like matminer:NAME or mp:Li-Fe-O.")
     n: int | None = Field(None, ge=1, description="Take this many at random; all where absent.")
 
 

@@ -1,4 +1,4 @@
-"""Begin with a labelled table: a CSV with a `cif` column and a column for every property asked for. Costs no call."""
+"""Begin with a labelled table: crystals with a number for every property asked for. Costs no call."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from pydantic import Field
 from campaigns.records import FailureCode
 from campaigns.spec import SearchSpace, Strict
 from generative.protocols import DecodeFailure, Generator
-from optimizer.crystal_files import located, read_crystals, require_crystal, table_columns
+from optimizer.crystal_files import columns_of, located, read_crystals, require_crystal
 from optimizer.protocols import StartContext, StartCrystal
 
 
 class Params(Strict):
     """Which table."""
 
-    path: str = Field(description="CSV with a `cif` column and one column per property, named as in the campaign.")
+    path: str = Field(description="CSV with a `cif` column, or any source of crystals that says numbers of them.")
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="Property -> column, like {band_gap_ev: gap pbe}, where they differ."
+    )
 
 
 @dataclass(frozen=True)
 class LabelledTable:
     path: Path
-    properties: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...]  # property, column
     limit: ClassVar[int | None] = None
     allow_known: ClassVar[bool] = True
 
@@ -34,7 +37,7 @@ class LabelledTable:
         self, generator: Generator, space: SearchSpace, *, seed: int
     ) -> Iterator[StartCrystal | DecodeFailure]:
         for found in read_crystals(self.path):
-            values = {name: _number(found.columns[name]) for name in self.properties}
+            values = {name: _number(found.columns.get(column)) for name, column in self.columns}
             if isinstance(found.crystal, DecodeFailure):
                 yield found.crystal
             elif not all(math.isfinite(value) for value in values.values()):
@@ -51,12 +54,13 @@ def _number(cell: object) -> float:
 
 
 def build(params: Params, context: StartContext) -> LabelledTable:
-    """Raises ValueError where the table is missing, no CSV, lacks a column the campaign needs, or holds no crystal."""
+    """Raises ValueError where the table is missing, lacks a column the campaign needs, or holds no crystal."""
     path = located(params.path, context.folder)
-    if not path.name.lower().endswith((".csv", ".csv.gz")):
-        raise ValueError(f"path: {path.name!r} is no .csv or .csv.gz")
-    columns = table_columns(path)
-    if lacking := [name for name in ("cif", *context.properties) if name not in columns]:
+    wanted = {name: params.columns.get(name, name) for name in context.properties}
+    if unused := sorted(set(params.columns) - set(wanted)):
+        raise ValueError(f"columns: {unused[0]!r} is no objective or constraint; these are {', '.join(wanted)}")
+    columns = columns_of(path)
+    if lacking := [name for name in ("cif", *wanted.values()) if name not in columns]:
         raise ValueError(f"path: {path.name!r} lacks the columns {', '.join(lacking)}; it has {', '.join(columns)}")
     require_crystal(path)
-    return LabelledTable(path, context.properties)
+    return LabelledTable(path, tuple(wanted.items()))

@@ -14,7 +14,7 @@ from torch import Tensor
 from campaigns.kinds import build_kind
 from campaigns.records import FailureCode
 from campaigns.spec import KindSpec, SearchSpace
-from generative.protocols import Alignment, DecodeFailure, EncodeFailure, Generator
+from generative.protocols import Alignment, DecodeFailure, EncodeFailure, Generator, GeneratorContext
 from optimizer.screening import screen
 
 ROLE = "generator"
@@ -49,7 +49,7 @@ def _shared(kind: str, device: str) -> Generator:
 
 
 def _build(kind: str, device: str = "cpu") -> Generator:
-    return build_kind(ROLE, KindSpec(kind=kind, **SMALL.get(kind, {})), torch.device(device), ROLE)
+    return build_kind(ROLE, KindSpec(kind=kind, **SMALL.get(kind, {})), GeneratorContext(torch.device(device)), ROLE)
 
 
 def _latents(generator: Generator, n: int = 12) -> Tensor:

@@ -17,7 +17,7 @@ from campaigns.kinds import build_kind
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
 from campaigns.spec import KindSpec, SearchSpace, parse_spec
 from campaigns.store import CampaignStore
-from generative.protocols import DecodeFailure, Generator
+from generative.protocols import DecodeFailure, Generator, GeneratorContext
 from optimizer.protocols import Start, StartContext, StartCrystal
 
 ROLE = "start"
@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @cache
 def _generator(device: str) -> Generator:
-    return build_kind("generator", KindSpec(kind="wyckoff_vae"), torch.device(device), "generator")
+    return build_kind("generator", KindSpec(kind="wyckoff_vae"), GeneratorContext(torch.device(device)), "generator")
 
 
 def _build(kind: str, folder: Path) -> Start:

@@ -12,7 +12,8 @@ from pymatgen.core import Lattice, Structure
 
 from campaigns.records import Measured
 from campaigns.spec import parse_spec
-from optimizer.cli import app, example_names
+from optimizer.campaign_files import example_names
+from optimizer.cli import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -17,6 +17,7 @@ from campaigns.errors import UserError
 from campaigns.kinds import build_kind
 from campaigns.spec import KindSpec
 from generative.bundle import trained_with
+from generative.protocols import GeneratorContext
 from generative.training import CHECKPOINT, TrainingSettings
 from generative.training_run import changed_settings, train_generator
 
@@ -59,8 +60,9 @@ def done(table, tmp_path_factory) -> Path:
 
 
 def test_the_folder_serves_as_a_campaigns_generator(done):
-    spec = KindSpec.model_validate({"kind": "wyckoff_vae", "weights": str(done)})
-    generator = build_kind("generator", spec, torch.device("cpu"), "generator")
+    spec = KindSpec.model_validate({"kind": "wyckoff_vae", "weights": done.name})  # relative to the campaign file
+    context = GeneratorContext(torch.device("cpu"), str(done.parent))
+    generator = build_kind("generator", spec, context, "generator")
     assert generator.latent_dim == 6
     assert list(generator.predict(torch.zeros(2, 6, dtype=torch.float64))) == ["formation_energy_ev_atom"]
     assert len(generator.held_out()) > 0

@@ -26,7 +26,7 @@ def test_from_the_file_to_the_list(optimize, write, tmp_path):
     path = write(emt_campaign())
     code, out, err = optimize("check", path)
     assert (code, err) == (0, "")
-    for part in ("7 elements", "relax (", "budgeted", "8 calls of relax in batches of 3", "ready to run"):
+    for part in ("7 elements", "relax: 2 s a crystal", "budgeted", "8 calls of relax in batches of 3", "ready to run"):
         assert part in out
     assert not (tmp_path / "runs").exists()
 

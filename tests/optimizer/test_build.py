@@ -36,12 +36,11 @@ def test_a_good_campaign_is_built_and_can_be_told(tmp_path):
     assert {"torch", "chgnet", "generator", "reference_table"} <= set(parts.provenance)
     lines = dict(plan(parts, tmp_path / "runs" / "good"))
     assert lines["search space"].startswith("3 elements, O required; 2 to 3 of them in a crystal; 2 to 8 atoms")
-    assert lines["oracles"].startswith("relax (")
-    assert ", budgeted) -> density (" in lines["oracles"]
+    assert lines["oracles"] == "relax: 2 s a crystal (typical of a core), budgeted"
     assert lines["goal"] == "maximize density_g_cm3, where energy_ev_atom <= 0"
     assert lines["budget"] == "60 calls of relax in batches of 8"
-    minutes = 60 * parts.cascade.nominal_seconds / 2 / 60
-    assert lines["time"].startswith(f"about {minutes:.0f} min")
+    assert lines["time"].startswith("about 2.3 min: 60 s in oracles with 2 workers, 80 s searching in 8 rounds")
+    assert lines["writes"].startswith(str(tmp_path / "runs" / "good" / "ledger.sqlite"))
     assert parts.generator.version in lines["generator"]
     assert not (tmp_path / "runs").exists()
 

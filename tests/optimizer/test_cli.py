@@ -18,7 +18,8 @@ from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOut
 from campaigns.spec import Budget, CampaignSpec, Elements, Export, SearchSpace, load_spec, parse_spec
 from campaigns.store import CampaignStore
 from campaigns.yaml_files import read_yaml
-from optimizer import cli
+from optimizer import campaign_files
+from optimizer.commands import campaigns
 
 SPECS = Path(__file__).parents[1] / "specs"
 INVALID = sorted((SPECS / "invalid").glob("*.yaml"))
@@ -105,7 +106,7 @@ def test_an_interrupted_campaign_can_be_told_by_its_exit_code(optimize, monkeypa
     def interrupted(*_: object) -> None:
         raise CampaignInterrupted("stopped; run again to go on")
 
-    monkeypatch.setattr(cli, "_load", interrupted)
+    monkeypatch.setattr(campaigns, "load", interrupted)
     code, _, err = optimize("run", "any")
     assert (code, err) == (3, "optimize: stopped; run again to go on\n")
 
@@ -234,8 +235,8 @@ def test_every_reference_of_the_schema_resolves(optimize):
 
 
 def test_bundled_examples_are_found_by_name():
-    for name in cli.example_names():
-        assert load_spec(cli.campaign_path(name))
+    for name in campaign_files.example_names():
+        assert load_spec(campaign_files.campaign_path(name))
 
 
 def test_check_says_how_good_a_predictor_is(optimize):

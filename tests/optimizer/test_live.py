@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
 from pymatgen.core import Structure
+from rich.console import Console
 
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
 from campaigns.spec import Objective
@@ -84,3 +87,48 @@ def test_steps_inside_a_phase_go_to_a_terminal_only(capsys, monkeypatch):
         assert said.startswith("round 2: retraining 2/3, about 0 s left" if terminal else "round 2: retraining")
         assert ("2/3" in said) is terminal
     assert capsys.readouterr().err == ""
+
+
+def test_a_round_is_told_with_its_reasons(capsys):
+    figures = {
+        "round": 3,
+        "drawn": 10,
+        "admitted": 5,
+        "screened_out": {},
+        "shares": None,
+        "chosen": {"prior": 2},
+        "trust_region": {"length": 0.4, "centers": 3, "failures": 2},
+    }
+    with Live(OBJECTIVE, 5, 0, quiet=False) as live:
+        live.proposed(figures, (1, 4))
+    assert capsys.readouterr().out == (
+        "round 3: trust region 0.40 after 2 rounds without gain, around 3 crystals; chosen of 5: prior 2; "
+        "1 of 4 measured are feasible\n"
+    )
+
+
+def test_loading_weights_says_nothing_of_the_pace(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("optimizer.tally.time.monotonic", lambda: clock[0])
+    live = Live(OBJECTIVE, 5, 0, quiet=True)
+    clock[0] = 100.0
+    live.evaluating(0, 5)
+    clock[0] = 110.0
+    live.outcome(candidate(0), measured(1.0), 1)
+    assert live.left() == "about 40 s left"
+
+
+def test_a_narrow_terminal_shows_the_time_left_and_the_best(monkeypatch):
+    live = Live(OBJECTIVE, 5, 0, quiet=False)
+    live.phase(3, "choosing 8 of 382 admitted crystals, which is a long story that goes on beyond the edge")
+    live.evaluating(3, 5)
+    live.outcome(candidate(0), FAILED, 1)
+    live.outcome(candidate(1), measured(3.25), 2)
+    screen = Console(width=80, file=StringIO())
+    for each in live.progress.get_renderables():
+        screen.print(each)
+    lines = screen.file.getvalue().splitlines()
+    assert lines[0] == "round 3: evaluating 5 candidates"
+    assert lines[1].startswith("2/5 calls")
+    assert lines[1].rstrip().endswith("about 0 s left")
+    assert lines[2] == "best W density_g_cm3 3.25; failed: oracle_error 1"

@@ -125,4 +125,4 @@ def test_missing_files_are_named(tmp_path, missing):
 def test_a_wrong_folder_is_a_fault_of_the_campaign_file(tmp_path):
     spec = KindSpec(kind="wyckoff_vae", weights=str(tmp_path))
     with pytest.raises(SpecError, match=r"^generator: weights: .* use `bundled`"):
-        build_kind("generator", spec, torch.device("cpu"), "generator")
+        build_kind("generator", spec, None, "generator")

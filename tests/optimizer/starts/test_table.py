@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 from pymatgen.core import Structure
@@ -34,7 +36,15 @@ def test_a_lacking_column_is_named_with_those_there_are(tmp_path):
         start(tmp_path, {"cif": [CIF], "band_gap_ev": [1.0]})
 
 
-def test_it_must_be_a_csv(tmp_path):
-    (tmp_path / "labels.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"is no \.csv"):
-        build(Params(path="labels.json"), StartContext(str(tmp_path), ()))
+def test_any_table_of_crystals_will_do_and_columns_may_have_other_names(tmp_path):
+    gold = Structure.from_str(CIF, fmt="cif")
+    entries = [{"structure": gold.as_dict(), "data": {"gap pbe": 0.5, "density_g_cm3": 19.0}}]
+    (tmp_path / "labels.json").write_text(json.dumps(entries))
+    context = StartContext(str(tmp_path), CONTEXT_PROPERTIES)
+    built = build(Params(path="labels.json", columns={"band_gap_ev": "gap pbe"}), context)
+    (found,) = built.crystals(None, SearchSpace(), seed=0)
+    assert found.values == {"band_gap_ev": 0.5, "density_g_cm3": 19.0}
+    with pytest.raises(ValueError, match="lacks the columns band_gap_ev; it has cif, gap pbe, density_g_cm3"):
+        build(Params(path="labels.json"), context)
+    with pytest.raises(ValueError, match="columns: 'gap' is no objective or constraint"):
+        build(Params(path="labels.json", columns={"gap": "gap pbe"}), context)

@@ -1,4 +1,4 @@
-"""Crystals of the Materials Project by chemical system, with a user's own key: `optimize references fetch`.
+"""Crystals of the Materials Project by chemical system, with a user's own key: `references fetch`, `mp:Li-Fe-O`.
 
 pymatgen's own client is used; the package mp-api is not needed. The data are under CC BY 4.0.
 """
@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from campaigns.artifacts import write_durably
 from campaigns.elements import SYMBOLS
@@ -20,7 +21,15 @@ WHERE = "https://next-gen.materialsproject.org/api"
 
 
 def fetch(systems: Sequence[str], out: Path) -> int:
-    """Write every crystal made of the elements of each system, like Li-Fe-O, to a JSON that `build` reads; how many.
+    """Write `entries` to a JSON that `build` reads; how many they are."""
+    found = entries(systems)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_durably(out, json.dumps(found).encode())
+    return len(found)
+
+
+def entries(systems: Sequence[str]) -> list[dict[str, Any]]:
+    """Every crystal made of the elements of each system, like Li-Fe-O: `material_id` and a dictionary `structure`.
 
     Raises UserError for a system that cannot be read, where no key is set, or the service cannot be asked.
     """
@@ -31,7 +40,7 @@ def fetch(systems: Sequence[str], out: Path) -> int:
             f"no key for the Materials Project: neither {' nor '.join(KEY_VARIABLES)} is set.",
             f"Get one at {WHERE} and `export MP_API_KEY=...`; or bring the crystals as files.",
         )
-    found: dict[str, dict[str, object]] = {}
+    found: dict[str, dict[str, Any]] = {}
     from pymatgen.ext.matproj import MPRester
 
     try:
@@ -49,9 +58,7 @@ def fetch(systems: Sequence[str], out: Path) -> int:
             f"the Materials Project cannot be asked ({type(error).__name__}: {said}).",
             "Check the key and the network; or bring the crystals as files.",
         ) from error
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_durably(out, json.dumps([found[name] for name in sorted(found)]).encode())
-    return len(found)
+    return [found[name] for name in sorted(found)]
 
 
 def _subsystems(system: str) -> list[str]:

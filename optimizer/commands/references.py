@@ -53,7 +53,7 @@ def fetch(
     out: Annotated[Path, typer.Option(help="A JSON file for `references build --data`.")],
 ) -> None:
     """Get crystals of the Materials Project; the environment variable MP_API_KEY holds your key."""
-    from optimizer.materials_project import fetch as fetch_entries
+    from generative.materials_project import fetch as fetch_entries
 
     print(f"{out}: {fetch_entries(systems, out)} crystals. Materials Project, CC BY 4.0.")
 

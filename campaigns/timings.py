@@ -1,0 +1,33 @@
+"""How long what a ledger records took, read without touching the file: no migration, no lock."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds of every measurement by oracle version, and of every proposal of a round."""
+
+    oracles: dict[str, list[float]] = field(default_factory=dict)
+    proposals: list[float] = field(default_factory=list)
+
+
+def read_timings(ledger: Path) -> Timings:
+    """What an SQLite ledger says of it; nothing where it cannot be read."""
+    found: dict[str, list[float]] = {}
+    try:
+        with closing(sqlite3.connect(f"{ledger.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as connection:
+            query = "SELECT oracle_version, seconds FROM outcomes WHERE failure IS NULL"
+            for version, seconds in connection.execute(query):
+                found.setdefault(str(version), []).append(float(seconds))
+            phases = connection.execute("SELECT phase, finished_at FROM rounds ORDER BY seq").fetchall()
+            ended = [(str(phase), datetime.fromisoformat(at).timestamp()) for phase, at in phases]
+    except (sqlite3.Error, ValueError, TypeError):
+        return Timings()
+    return Timings(found, [at - before for (_, before), (phase, at) in pairwise(ended) if phase == "propose"])

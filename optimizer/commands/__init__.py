@@ -1,0 +1,1 @@
+"""The commands of `optimize`, by what they are about; `optimizer.cli` puts them together."""
