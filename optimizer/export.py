@@ -76,7 +76,7 @@ def _write(folder: Path, store: CampaignStore, ranking: Ranking) -> None:
     verified = read_verification(store.folder)
     rows = [{**table_row(entry, properties), **_second(entry, verified)} for entry in ranking.entries]
     for entry in ranking.entries:
-        (folder / _file(entry)).write_text(entry.cif, encoding="utf-8")
+        (folder / candidate_file(entry)).write_text(entry.cif, encoding="utf-8")
     columns = _columns(properties)
     _write_csv(
         folder / "ranking.csv",
@@ -146,7 +146,7 @@ def table_row(entry: Ranked, properties: list[str]) -> dict[str, Any]:
         "oracle_seconds": round(entry.seconds, 3),
         "flags": " ".join(entry.flags) or None,
         "why": entry.why,
-        "file": _file(entry),
+        "file": candidate_file(entry),
     }
 
 
@@ -168,7 +168,8 @@ def _second(entry: Ranked, verified: Mapping[str, Verification]) -> dict[str, An
     return row
 
 
-def _file(entry: Ranked) -> str:
+def candidate_file(entry: Ranked) -> str:
+    """Its CIF, relative to the folder of the list."""
     safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in entry.candidate.id)
     return f"cif/{entry.rank:03d}_{entry.formula}_{safe}.cif"
 
