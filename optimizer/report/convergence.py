@@ -82,19 +82,35 @@ def _best_value(evaluated: Sequence[Evaluated], objective: CampaignObjective) ->
 
 def _front_growth(evaluated: Sequence[Evaluated], objective: CampaignObjective) -> list[tuple[str, int, float]]:
     """Where the Pareto front grew: (candidate, call, share of the hypervolume that the whole campaign reached)."""
-    feasible = [
-        (each, objective.score(each.values))
-        for each in evaluated
-        if each.values is not None and objective.feasible(each.values)
-    ]
-    fronts: list[tuple[Evaluated, list[Point]]] = []
-    front: list[Point] = []
-    for each, score in feasible:
-        if score not in front and not any(dominates(other, score) for other in front):
-            front = [other for other in front if not dominates(score, other)] + [score]
-            fronts.append((each, front))
+    fronts = _fronts(evaluated, objective)
     if not fronts:
         return []
-    reference = reference_point(front)
-    whole = hypervolume(front, reference) or 1.0
+    _, last = fronts[-1]
+    reference = reference_point(last)
+    whole = hypervolume(last, reference) or 1.0
     return [(each.candidate.id, each.call, hypervolume(points, reference) / whole) for each, points in fronts]
+
+
+def _fronts(evaluated: Sequence[Evaluated], objective: CampaignObjective) -> list[tuple[Evaluated, list[Point]]]:
+    """Every candidate that joined the front of what came before it, and the front with it."""
+    found: list[tuple[Evaluated, list[Point]]] = []
+    front: list[Point] = []
+    for each in evaluated:
+        if each.values is None or not objective.feasible(each.values):
+            continue
+        score = objective.score(each.values)
+        if score not in front and not any(dominates(other, score) for other in front):
+            front = [*(other for other in front if not dominates(score, other)), score]
+            found.append((each, front))
+    return found
+
+
+def pareto_front(evaluated: Sequence[Evaluated], objective: CampaignObjective) -> frozenset[str]:
+    """Ids of the feasible candidates that no other dominates, like `CampaignObjective.front`, in time for thousands."""
+    fronts = _fronts(evaluated, objective)
+    last = fronts[-1][1] if fronts else []
+    return frozenset(
+        each.candidate.id
+        for each in evaluated
+        if each.values is not None and objective.feasible(each.values) and objective.score(each.values) in last
+    )

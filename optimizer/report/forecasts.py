@@ -36,8 +36,8 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of rounds `first` to `last`: share of `n` values inside their intervals, and the mean log score in nats (higher is
-    better; of one property only comparable with itself).
+    """Of rounds `first` to `last`: share of `n` values inside their intervals, and the mean log score in nats (higher
+    is better; only comparable for the same property).
     """
 
     first: int

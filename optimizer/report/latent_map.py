@@ -1,4 +1,4 @@
-"""The latent space on paper: candidates by principal components and by t-SNE, and the way the search went through it."""
+"""The latent space on paper: candidates by principal components and by t-SNE, and the way the search took."""
 
 from __future__ import annotations
 

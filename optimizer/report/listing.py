@@ -1,4 +1,4 @@
-"""The ranked candidates as a person reads them: values beside their goals and bounds, and why each stands where it does."""
+"""The ranked candidates as a person reads them: values beside goals and bounds, and why each stands where it does."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def _why(
     for name in sorted(objective.properties, key=len, reverse=True):
         column = shown[name]
         first = first.replace(name, column.title)
-    said = [first[:1].upper() + first[1:] + "."]
+    said = [f"{first[:1].upper()}{first[1:]}."]
     if entry.feasible:
         said.append(
             _margin(entry, entries, objective, shown)

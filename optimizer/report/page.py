@@ -1,7 +1,7 @@
 """One HTML file that needs nothing but itself.
 
-Whatever comes from the ledger is text: jinja2 and markupsafe escape it, and a policy in the page's head lets the browser
-run no script but ours, load nothing and send nothing, whatever a name or a message may hold.
+Whatever comes from the ledger is text: jinja2 and markupsafe escape it, and a policy in the page's head lets the
+browser run no script but ours, load nothing and send nothing, whatever a name or a message may hold.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from pymatgen.core import Structure
 
 from campaigns.artifacts import write_durably
 from campaigns.store import CampaignStore
-from optimizer.report import charts
+from optimizer.report.charts import bar
 from optimizer.report.gathering import ReportData, gather
 from optimizer.report.listing import Card
+from optimizer.report.progress_charts import arms_charts, calibration_chart, convergence_chart, forecast_chart
+from optimizer.report.space_charts import latent_chart, pareto_chart, periodic_chart
 from optimizer.report.wording import CODES, count, duration, number
 from optimizer.status import CLOCK
 from optimizer.verification import HULL
@@ -84,6 +86,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": number,
+        "digits": lambda value: number(value, trailing=True),
         "duration": duration,
         "signed": signed,
         "formula": formula,
@@ -100,17 +103,19 @@ def _context(data: ReportData) -> dict[str, Any]:
     pictures = _charts(data)
     return {
         "headline": headline(data),
+        "headline_marked": _marked(headline(data), data),
         "asked": _asked(data),
         "nothing": nothing(data),
         "left_out": _left_out(data),
         "table_columns": asked,  # objectives and constraints come first
         "card_values": lambda card: _card_values(card, data),
+        "card_goals": lambda card: _card_goals(card, data),
         "verified": any(card.second_by for card in data.cards),
         "second_gap": _second_gap,
         "contents": _contents(pictures),
         "charts": pictures,
         "scenes": [card.scene for card in data.cards],
-        "bar": charts.bar,
+        "bar": bar,
         "codes": CODES,
         "phases": PHASES,
         "most_failed": max((each.count for each in data.reasons), default=1),
@@ -127,13 +132,13 @@ def _charts(data: ReportData) -> dict[str, Any]:
     ranks = {card.id: card.rank for card in data.cards}
     two = len(goals) == 2
     return {
-        "convergence": charts.convergence_chart(data.convergence, goals[0]),
-        "pareto": charts.pareto_chart(data.snapshot, ranks, {g.name: g for g in goals}) if two else None,
-        "forecasts": [charts.forecast_chart(data.column(name), made) for name, made in data.forecasts.items()],
-        "calibration": [charts.calibration_chart(data.column(name), made) for name, made in data.calibrations.items()],
-        "maps": [charts.latent_chart(found, goal) for goal in goals for found in data.maps.maps],
-        "elements": charts.periodic_chart(data.elements),
-        "arms": charts.arms_charts(data.arms),
+        "convergence": convergence_chart(data.convergence, goals[0]),
+        "pareto": pareto_chart(data.snapshot, ranks, {g.name: g for g in goals}) if two else None,
+        "forecasts": [forecast_chart(data.column(name), made) for name, made in data.forecasts.items()],
+        "calibration": [calibration_chart(data.column(name), made) for name, made in data.calibrations.items()],
+        "maps": [latent_chart(found, goal) for goal in goals for found in data.maps.maps],
+        "elements": periodic_chart(data.elements),
+        "arms": arms_charts(data.arms),
     }
 
 
@@ -193,6 +198,14 @@ def _plain(data: ReportData, name: str) -> str:
     return goal.goal if goal else ""
 
 
+def _marked(text: str, data: ReportData) -> Markup:
+    """The line with the formula's amounts as subscripts."""
+    if not data.cards:
+        return escape(text)
+    before, found, after = text.partition(data.cards[0].formula)
+    return escape(before) + formula(found) + escape(after)
+
+
 def nothing(data: ReportData) -> str:
     """Why there is no list."""
     if not data.ranking.evaluated:
@@ -220,6 +233,12 @@ def _card_values(card: Card, data: ReportData) -> list[tuple[str, str]]:
         for column, value in zip(data.columns, card.values, strict=True)
         if value is not None
     ]
+
+
+def _card_goals(card: Card, data: ReportData) -> list[str]:
+    goals = data.snapshot.spec.objectives
+    pairs = zip(data.columns, card.values, strict=True)
+    return [f"{number(value)} {column.unit}".rstrip() for column, value in pairs if column.name in goals]
 
 
 def _second_gap(card: Card) -> float | None:

@@ -101,11 +101,12 @@ def title_of(name: str) -> str:
     return name.removesuffix(ending).replace("_", " ")
 
 
-def number(value: float | None, digits: int = 4) -> str:
-    """A number as a person writes it, with a true minus sign; a dash where there is none."""
+def number(value: float | None, digits: int = 4, *, trailing: bool = False) -> str:
+    """A number as a person writes it, with a true minus sign; a dash where there is none. `trailing` zeros are kept
+    where numbers stand below each other."""
     if value is None or not math.isfinite(value):
         return "–"
-    text = f"{value:.{digits}g}"
+    text = f"{value:#.{digits}g}".rstrip(".") if trailing and value else f"{value:.{digits}g}"
     if "e" in text:
         mantissa, _, power = text.partition("e")
         if -4 <= int(power) < 6:
