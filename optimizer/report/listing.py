@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -153,6 +154,7 @@ def _why(
     for name in sorted(objective.properties, key=len, reverse=True):
         column = shown[name]
         first = first.replace(name, column.title)
+    first = re.sub(r"(?<!\w)-(?=\d)", "−", first)
     said = [f"{first[:1].upper()}{first[1:]}."]
     if entry.feasible:
         said.append(
@@ -183,8 +185,10 @@ def _margin(entry: Ranked, entries: Sequence[Ranked], objective: CampaignObjecti
     gap = abs(objective.score(entry.values)[0] - objective.score(other.values)[0])
     if gap == 0:
         return f"Level with rank {other.rank}."
-    what = f"{number(gap, 3)}{unit}{' in distance from the target' if goal.target is not None else ''}"
-    return f"{what} {'ahead of rank 2' if entry.rank == 1 else 'behind rank 1'}."
+    first = entry.rank == 1
+    if goal.target is not None:
+        return f"{number(gap, 3)}{unit} {'closer to' if first else 'farther from'} the target than rank {other.rank}."
+    return f"{number(gap, 3)}{unit} {'ahead of' if first else 'behind'} rank {other.rank}."
 
 
 def _rivals(entry: Ranked, entries: Sequence[Ranked], objective: CampaignObjective) -> str:

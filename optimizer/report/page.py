@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +21,7 @@ from pymatgen.core import Structure
 from campaigns.artifacts import write_durably
 from campaigns.store import CampaignStore
 from optimizer.report.charts import bar
+from optimizer.report.effort import Reason
 from optimizer.report.gathering import ReportData, gather
 from optimizer.report.listing import Card
 from optimizer.report.progress_charts import arms_charts, calibration_chart, convergence_chart, forecast_chart
@@ -91,6 +92,7 @@ def _environment() -> Environment:
         "signed": signed,
         "formula": formula,
         "links": links,
+        "code": code,
         "count": count,
         "words": lambda text: str(text).replace("_", " "),
     }
@@ -208,13 +210,18 @@ def _marked(text: str, data: ReportData) -> Markup:
 
 def nothing(data: ReportData) -> str:
     """Why there is no list."""
+    asked = {each.stage for each in data.stages}
     if not data.ranking.evaluated:
-        return "Nothing was evaluated yet."
+        return f"Nothing was evaluated yet.{_most_often([each for each in data.reasons if each.stage not in asked])}"
     if data.ranking.failed == data.ranking.evaluated:
-        worst = max((each for each in data.reasons if each.failure), key=lambda each: each.count, default=None)
-        why = f" Most often: {worst.stage}, {CODES[worst.code]} ({worst.count})." if worst else ""
+        why = _most_often([each for each in data.reasons if each.stage in asked and each.failure])
         return f"All {data.ranking.evaluated} candidates that were evaluated failed.{why}"
     return f"None of {data.ranking.evaluated} evaluated candidates can be ranked."
+
+
+def _most_often(found: Sequence[Reason]) -> str:
+    worst = max(found, key=lambda each: each.count, default=None)
+    return f" Most often: {worst.stage}, {CODES[worst.code]} ({worst.count})." if worst else ""
 
 
 def _left_out(data: ReportData) -> str:
@@ -253,6 +260,11 @@ def signed(value: float | None) -> str:
 def formula(text: str) -> Markup:
     """Amounts of a formula as subscripts."""
     return Markup(re.sub(r"([\d.]+)", r"<sub>\1</sub>", str(escape(text))))
+
+
+def code(text: str) -> Markup:
+    """What stands in backquotes as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def links(text: str) -> Markup:

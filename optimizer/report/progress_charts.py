@@ -68,8 +68,8 @@ def _measurements(found: Convergence, axes: Axes) -> list[Markup]:
 
 def _steps(found: Convergence, axes: Axes) -> list[tuple[float, float]]:
     places: list[tuple[float, float]] = []
-    for (call, value), following in zip(found.best, [*found.best[1:], None], strict=True):
-        until = found.calls if following is None else following[0]
+    ends = [*(call for call, _ in found.best[1:]), found.calls]
+    for (call, value), until in zip(found.best, ends, strict=False):
         places += [axes.place(call, value), axes.place(until, value)]
     return places
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from optimizer.report.charts import MOST_DOTS, Chart, key, rounds_text, titled
+from optimizer.report.charts import MOST_DOTS, Chart, key, titled
 from optimizer.report.chemistry import ElementTally
 from optimizer.report.convergence import pareto_front
 from optimizer.report.latent_map import LatentMap
@@ -40,14 +40,14 @@ def latent_chart(found: LatentMap, column: Column) -> Chart:
             )
     stops = [axes.place(x, y) for _, _, x, y in found.path]
     parts.append(line(stops, class_="path"))
-    for (first, last, _, _), (x, y) in zip(found.path, stops, strict=True):
-        parts.append(element("text", rounds_text(first, last), x=x, y=y + 3.5, text_anchor="middle", class_="stop"))
+    for (_, last, _, _), (x, y) in zip(found.path, stops, strict=True):
+        parts.append(element("text", str(last), x=x, y=y + 3.5, text_anchor="middle", class_="stop"))
     legend = [key("circle", "dot sample", "new"), key("circle", "ranked sample", "in the list")]
     if not all(p.new for p in found.points):
         legend.append(key("triangle", "dot sample", "known material"))
     if len(known) < len(found.points):
         legend.append(key("circle", "unknown", "failed"))
-    legend.append(key("line", "path", "mean of each round, numbered"))
+    legend.append(key("line", "path", "mean of the rounds up to each number"))
     label = f"Latent map by {found.method}, coloured by {column.title}"
     return Chart(
         f"{found.method}, coloured by {column.title}",

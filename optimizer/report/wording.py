@@ -122,7 +122,7 @@ def duration(seconds: float) -> str:
         return f"{seconds * 1000:.0f} ms" if seconds > 0 else "0 s"
     if seconds < 100:
         return f"{seconds:.3g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.3g} h"
+    return f"{seconds / 60:.3g} min" if seconds < 5400 else f"{seconds / 3600:.3g} h"
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
