@@ -226,8 +226,6 @@ def report(
 
     It may be written at any time, while the campaign runs too.
     """
-    if out is not None and out.is_dir():
-        raise UserError(f"{out}: is a folder.", "Give a file as --out, like report.html.")
     with _open(run, runs_dir) as store:
         from optimizer.known import known_to
         from optimizer.report.page import write_report

@@ -19,6 +19,7 @@ from markupsafe import Markup, escape
 from pymatgen.core import Structure
 
 from campaigns.artifacts import write_durably
+from campaigns.errors import UserError
 from campaigns.store import CampaignStore
 from optimizer.report.charts import bar
 from optimizer.report.effort import Reason
@@ -46,12 +47,17 @@ ADDRESS = re.compile(r"https?://[^\s<>()\[\]\"']+[^\s<>()\[\]\"'.,;:]")
 def write_report(store: CampaignStore, *, novelty: Callable[[Structure], Novelty], out: Path | None = None) -> Path:
     """Write the report of a campaign to `out`, by default `report.html` in its run folder; what was there is replaced.
 
-    Raises OSError where it cannot be written.
+    Raises UserError where it cannot be written.
     """
     place = out or store.folder / FILE
+    if place.is_dir():
+        raise UserError(f"{place}: is a folder.", "Give a file as --out, like report.html.")
     text = page(gather(store, novelty))
-    place.parent.mkdir(parents=True, exist_ok=True)
-    write_durably(place, text.encode())
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(place, text.encode())
+    except OSError as error:
+        raise UserError(f"{place}: cannot be written ({error.strerror}).", "Give another file as --out.") from None
     return place
 
 

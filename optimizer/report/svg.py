@@ -88,7 +88,7 @@ def viridis(share: float) -> str:
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
 
-def ticks(low: float, high: float, most: int = 6) -> list[float]:
+def ticks(low: float, high: float, most: int = 7) -> list[float]:
     """Round numbers inside [low, high], 1, 2 or 5 times a power of ten apart."""
     span = high - low
     if not span > 0:

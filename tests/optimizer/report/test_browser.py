@@ -177,8 +177,11 @@ def test_it_fits_a_phone_and_follows_the_dark(browser, address, scheme):
     ground = page.eval_on_selector("body", "body => getComputedStyle(body).backgroundColor")
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}[scheme]
     small = page.eval_on_selector_all(
-        "svg.chart text, .chart svg text:not(.counts)",
-        "all => Math.min(...all.map(t => parseFloat(getComputedStyle(t).fontSize) * Math.hypot(t.getScreenCTM().a, t.getScreenCTM().b)))",
+        ".chart svg text:not(.counts)",
+        """all => Math.min(...all.map(text => {
+            const place = text.getScreenCTM();
+            return parseFloat(getComputedStyle(text).fontSize) * Math.hypot(place.a, place.b);
+        }))""",
     )
     assert small > 8  # pixels of the screen
     assert opened.said == []
