@@ -15,7 +15,7 @@ from optimizer.report.snapshot import Evaluated, Snapshot, blocks, thinned
 if TYPE_CHECKING:
     from optimizer.references import Novelty
 
-MOST_POINTS = 600
+MOST_POINTS = 400
 MOST_STOPS = 10
 FEWEST_POINTS = 6  # below it t-SNE has nothing to arrange
 PERPLEXITY = 30.0
