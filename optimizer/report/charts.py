@@ -38,6 +38,11 @@ def titled(column: Column) -> str:
     return f"{column.title} ({column.unit})" if column.unit else column.title
 
 
+def drawn_of(count: int) -> str:
+    """A sentence where not every point can be drawn."""
+    return f" {MOST_DOTS} of {count} are drawn, evenly." if count > MOST_DOTS else ""
+
+
 def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 

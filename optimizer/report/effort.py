@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
+from operator import itemgetter
 
 from campaigns.records import NO_FAILURE, Failed, FailureCode
 from optimizer.portfolio import BEST_SHARE
@@ -82,11 +85,13 @@ def phase_seconds(snapshot: Snapshot) -> dict[str, float]:
     night between two sessions does not. The ledger keeps whole seconds.
     """
     driven, spent = _driven(snapshot), dict[str, float]()
+    ends = [until for _, until in driven]
     since: datetime | None = None
     for record in snapshot.rounds:
         until = datetime.fromisoformat(record.finished_at)
         begin = since or (driven[0][0] if driven else until)
-        inside = sum(_overlap((begin, until), session) for session in driven)
+        after = driven[bisect_left(ends, begin) :]
+        inside = sum(_overlap((begin, until), session) for session in takewhile(lambda each: each[0] < until, after))
         spent[record.phase] = spent.get(record.phase, 0.0) + inside
         since = until
     return spent
@@ -102,7 +107,7 @@ def _driven(snapshot: Snapshot) -> list[Interval]:
     if snapshot.driven_since is not None:
         begin = max([snapshot.driven_since, *(until for _, until in found)])
         found.append((begin, snapshot.taken_at))
-    return found
+    return sorted(found, key=itemgetter(1))
 
 
 def _overlap(one: Interval, other: Interval) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from optimizer.report.charts import MOST_DOTS, Chart, capital, key, round_ticks, rounds_text, titled
+from optimizer.report.charts import MOST_DOTS, Chart, capital, drawn_of, key, round_ticks, rounds_text, titled
 from optimizer.report.convergence import Convergence
 from optimizer.report.effort import Arms
 from optimizer.report.forecasts import HALF_WIDTH, Calibration, Forecast
@@ -40,7 +40,13 @@ def convergence_chart(found: Convergence, column: Column) -> Chart:
         legend += [key("square", "warm", "start"), key("circle", "cool", "search")]
         legend += [key("circle", "cool hollow", "outside a bound"), key("cross", "failed", "failed")]
     picture = drawing(parts, "Best value so far against calls spent")
-    return Chart("Convergence", picture, _gain(found, column), tuple(legend), wide=True)
+    return Chart(
+        "Convergence",
+        picture,
+        _gain(found, column) + drawn_of(len(found.measurements) if single else 0),
+        tuple(legend),
+        wide=True,
+    )
 
 
 def _reach(found: Convergence) -> tuple[float, float]:
@@ -106,6 +112,7 @@ def forecast_chart(column: Column, made: Sequence[Forecast]) -> Chart:
         parts.append(marker(x, y, "circle" if f.inside(90) else "diamond", 3.2, tip, class_=colour))
     inside = sum(f.inside(90) for f in made)
     says = f"{inside} of {len(made)} measured values lie in the interval that should hold 90 % of them."
+    says += drawn_of(len(made))
     legend = (
         key("circle", "cool", "inside its 90 % interval"),
         key("diamond", "warm", "outside"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from optimizer.report.charts import MOST_DOTS, Chart, key, titled
+from optimizer.report.charts import MOST_DOTS, Chart, capital, drawn_of, key, titled
 from optimizer.report.chemistry import ElementTally
 from optimizer.report.convergence import pareto_front
 from optimizer.report.latent_map import LatentMap
@@ -108,7 +108,7 @@ def pareto_chart(snapshot: Snapshot, ranks: Mapping[str, int], shown: Mapping[st
         key("circle", "cool hollow", "outside a bound"),
     )
     goals = " and ".join(f"{shown[name].title}: {shown[name].asked}" for name in (first, second))
-    says = f"{len(front)} of {len(both)} are on the front. {goals[:1].upper()}{goals[1:]}."
+    says = f"{len(front)} of {len(both)} are on the front. {capital(goals)}.{drawn_of(len(both))}"
     return Chart("Pareto front", drawing(parts, "Pareto front of both goals"), says, legend, wide=True)
 
 

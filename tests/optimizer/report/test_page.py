@@ -170,3 +170,29 @@ def test_an_unfinished_round_and_a_target(make_ledger):
     assert (data.ranking.evaluated, data.snapshot.proposed) == (8, 9)
     assert "closer to the target than rank 2" in Strict(page(data)).seen()
     assert data.snapshot.generators[0].version == GENERATOR
+
+
+def test_the_command_writes_it_beside_a_running_campaign(make_ledger, optimize, tmp_path):
+    store = make_ledger(rounds=1)
+    with store.lock():
+        code, out, err = optimize("report", store.folder, "--out", tmp_path / "page.html")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{tmp_path / 'page.html'}: 0.")
+    assert "Campaign small · running · read" in Strict((tmp_path / "page.html").read_text("utf-8")).seen()
+    code, _, err = optimize("report", store.folder, "--out", tmp_path)
+    assert code == 2
+    assert "is a folder" in err
+    code, _, err = optimize("report", store.folder, "--out", tmp_path / "page.html" / "x.html")
+    assert code == 2
+    assert "cannot be written" in err
+
+
+def test_a_crowd_is_thinned_and_the_page_says_so(make_ledger, monkeypatch):
+    for module in ("charts", "progress_charts", "space_charts"):
+        monkeypatch.setattr(f"optimizer.report.{module}.MOST_DOTS", 5)
+    monkeypatch.setattr("optimizer.report.latent_map.MOST_POINTS", 8)
+    monkeypatch.setattr("optimizer.report.listing.MOST_SCENES", 2)
+    parsed = Strict(page(gather(make_ledger(), novelty)))
+    assert "5 of 12 are drawn, evenly." in parsed.seen()
+    assert "4 candidates of 12 left out, evenly" in parsed.seen()
+    assert [tag for tag, _ in parsed.elements].count("canvas") == 2
