@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import takewhile
 from operator import itemgetter
 
 from campaigns.records import NO_FAILURE, Failed, FailureCode
@@ -85,14 +84,13 @@ def phase_seconds(snapshot: Snapshot) -> dict[str, float]:
     night between two sessions does not. The ledger keeps whole seconds.
     """
     driven, spent = _driven(snapshot), dict[str, float]()
-    ends = [until for _, until in driven]
+    begins, ends = ([session[side] for session in driven] for side in (0, 1))  # one after the other
     since: datetime | None = None
     for record in snapshot.rounds:
         until = datetime.fromisoformat(record.finished_at)
         begin = since or (driven[0][0] if driven else until)
-        after = driven[bisect_left(ends, begin) :]
-        inside = sum(_overlap((begin, until), session) for session in takewhile(lambda each: each[0] < until, after))
-        spent[record.phase] = spent.get(record.phase, 0.0) + inside
+        inside = driven[bisect_left(ends, begin) : bisect_left(begins, until)]
+        spent[record.phase] = spent.get(record.phase, 0.0) + sum(_overlap((begin, until), each) for each in inside)
         since = until
     return spent
 
