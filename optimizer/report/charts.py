@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from optimizer.report.listing import Column
-from optimizer.report.svg import element, line, marker
+from optimizer.report.svg import element, line, marker, ticks
 
 MOST_DOTS = 700
 
@@ -60,9 +60,11 @@ def bar(share: float, class_: str = "cool") -> Markup:
 
 
 def round_ticks(rounds: Sequence[int]) -> tuple[float, ...]:
-    """Whole rounds to be marked on an axis, nine at most."""
-    step = max(1, -(-(max(rounds) - min(rounds)) // 8))
-    return tuple(float(n) for n in range(min(rounds), max(rounds) + 1, step))
+    """Whole rounds to be marked on an axis, eight or so at most."""
+    low, high = min(rounds), max(rounds)
+    if high - low < 8:
+        return tuple(float(n) for n in range(low, high + 1))
+    return tuple(n for n in ticks(low, high) if n.is_integer())
 
 
 def rounds_text(first: int, last: int) -> str:

@@ -148,7 +148,8 @@ def periodic_chart(table: Sequence[ElementTally]) -> Chart:
             )
         )
         if each.tried:
-            counts = f"{each.tried}★{each.won}" if each.won else str(each.tried)
+            tried = str(each.tried) if each.tried < 1000 else f"{each.tried / 1000:.1f}k"
+            counts = f"{tried}★{each.won}" if each.won else tried
             inside.append(
                 element("text", counts, x=x + (CELL - 2) / 2, y=y + 18.5, text_anchor="middle", class_=f"counts {tone}")
             )
