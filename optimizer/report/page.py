@@ -187,11 +187,11 @@ def _asked(data: ReportData) -> str:
     spec = data.snapshot.spec
     goals = " and ".join(_wish(data, name) for name in spec.objectives)
     bounds = ", ".join(_wish(data, name) for name in spec.constraints if name not in spec.objectives)
-    feasible = sum(card.feasible for card in data.cards)
-    listed = (
-        f"{count(len(data.cards), 'crystal')} in the list, {feasible} of them within every bound." if data.cards else ""
-    )
-    return f"Asked for: {goals}{f'; kept to {bounds}' if bounds else ''}. {listed}"
+    listed = f" {count(len(data.cards), 'crystal')} in the list" if data.cards else ""
+    if listed and spec.constraints:
+        listed += f", {sum(card.feasible for card in data.cards)} of them within every bound"
+    kept = f"; kept to {bounds}" if bounds else ""
+    return f"Asked for: {goals}{kept}.{listed}{'.' if listed else ''}"
 
 
 def _wish(data: ReportData, name: str) -> str:

@@ -92,7 +92,9 @@ def stated_units(spec: CampaignSpec) -> dict[str, str]:
 
 def unit_of(name: str, stated: Mapping[str, str]) -> str:
     """Readable unit of a property; "" where neither the file nor the name's ending tells one."""
-    return stated.get(name) or next((UNITS[end] for end in UNITS if name.endswith(end)), "")
+    if unit := stated.get(name):
+        return unit.replace("angstrom", "Å").replace("^2", "²").replace("^3", "³")
+    return next((UNITS[end] for end in UNITS if name.endswith(end)), "")
 
 
 def title_of(name: str) -> str:
