@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import moyopy
@@ -39,14 +41,31 @@ def as_read_back(crystal: Structure) -> tuple[str, Structure]:
 def space_group(crystal: Structure) -> SpaceGroup:
     """Space group at SYMPREC_ANG. Where no group fits at that tolerance it is P1, and ambiguous."""
     try:
-        with warnings.catch_warnings():
-            # spglib 2.8 announces a change of its error handling; pymatgen's affair
-            warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
+        with _spglib_quiet():
             found = SpacegroupAnalyzer(crystal, symprec=SYMPREC_ANG)
             number, symbol = found.get_space_group_number(), found.get_space_group_symbol()
     except SymmetryUndeterminedError:
         return SpaceGroup(1, "P1", True)
     return SpaceGroup(number, symbol, number != _by_moyopy(crystal))
+
+
+def conventional_cell(crystal: Structure) -> Structure:
+    """The cell of the International Tables, sites moved onto their symmetry positions: for the eye, not for computing.
+    Where no group fits at SYMPREC_ANG, or sites would be lost, the crystal as it is."""
+    try:
+        with _spglib_quiet():
+            found = SpacegroupAnalyzer(crystal, symprec=SYMPREC_ANG).get_conventional_standard_structure()
+    except (SymmetryUndeterminedError, ValueError, TypeError):
+        return crystal
+    return found if found.composition.reduced_formula == crystal.composition.reduced_formula else crystal
+
+
+@contextmanager
+def _spglib_quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # spglib 2.8 announces a change of its error handling; pymatgen's affair
+        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
+        yield
 
 
 def _by_moyopy(crystal: Structure) -> int | None:

@@ -16,6 +16,7 @@ COMMANDS = (
     outside.ask,
     outside.tell,
     campaigns.status,
+    campaigns.report,
     campaigns.export,
     campaigns.verify,
     generators.train,

@@ -125,6 +125,26 @@ def status(run: Run, runs_dir: RunsDir = Path("runs"), as_json: Json = False) ->
         print_status(summary)
 
 
+def report(
+    run: Run,
+    out: Annotated[Path | None, typer.Option(help="RUN/report.html where absent.", show_default=False)] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """Write one HTML page that opens offline: the ranked candidates with their structures, and how they were found.
+
+    It may be written at any time, while the campaign runs too.
+    """
+    with open_run(run, runs_dir) as store:
+        from optimizer.known import known_to
+        from optimizer.report.page import write_report
+
+        place = write_report(store, novelty=known_to(store).novelty, out=out)
+    print(f"{place}: {place.stat().st_size / 1e6:.1f} MB; any browser opens it.")
+    if open_it:
+        typer.launch(str(place))
+
+
 def export(
     run: Run,
     formats: Annotated[

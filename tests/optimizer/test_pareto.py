@@ -56,3 +56,16 @@ def test_what_is_not_defined_is_refused():
         reference_point([])
     with pytest.raises(ValueError, match="one or two goals"):
         hypervolume([(1.0, 1.0, 1.0)], (0.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("goals", [1, 2])
+def test_layers_are_those_of_peeling_fronts_off_one_by_one(goals):
+    rng = random.Random(goals)
+    points = [tuple(rng.randint(0, 9) / 2 for _ in range(goals)) for _ in range(120)]
+    left, peeled = list(range(len(points))), []
+    while left:
+        layer = [i for i in left if not any(dominates(points[j], points[i]) for j in left)]
+        peeled.append(layer)
+        left = [i for i in left if i not in layer]
+    assert nondominated_layers(points) == peeled
+    assert nondominated_layers([]) == []
