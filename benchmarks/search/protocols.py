@@ -120,7 +120,7 @@ class Task(Protocol):
         ...
 
     def measure(self, proposals: Sequence[Proposal], n: int, history: History, seed: int) -> list[tuple[int, Answer]]:
-        """Of the proposals in their order the first n that may be measured: `(index into proposals, answer)`, charged."""
+        """Of the proposals in their order the first n that may be measured, charged: `(index into proposals, answer)`."""
         ...
 
     def finished(self, history: History) -> bool:

@@ -54,7 +54,7 @@ def run_one(
     with _in_hand(file) as handle:
         if handle is None:
             return Outcome("taken", 0)
-        history = _read(handle, task, {**header, "figures": dict(task.figures)}, file)
+        history = _read(handle, task, _full(header, task), file)
         arm: Arm | None = None
         while len(history) < budget and not task.finished(history):
             if time.monotonic() > until:
@@ -70,6 +70,10 @@ def run_one(
             history = History((*history.rows, *(Row(number, label, answer) for label, answer in chosen)))
             say(f"round {number}: {len(history)} calls, {seconds:.1f} s proposing, {time.monotonic() - began:.1f} s")
         return Outcome("finished" if task.finished(history) else "budget", len(history))
+
+
+def _full(header: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    return {**header, "figures": dict(task.figures), "spec": task.spec.model_dump(mode="json")}
 
 
 def _batch(task: Task, arm: Arm, history: History, n: int, seed: int) -> tuple[list[tuple[str, Answer]], float]:

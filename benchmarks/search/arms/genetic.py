@@ -46,16 +46,20 @@ class Params(Strict):
 @dataclass
 class GeneticArm:
     params: Params
-    codes: dict[int, WyckoffCode | None] = field(default_factory=dict)  # of the rows by their place, made once
+    # of the rows by their place, and of the task: made once
+    codes: list[WyckoffCode | None] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
+    chemistry: Chemistry | None = None
 
     def propose(self, task: Task, history: History, n: int, seed: int) -> Sequence[Proposal]:
         rng, merits = np.random.default_rng(seed), history.merits(task.objective).tolist()
-        codes = self._codes(history)
+        self._read(history)
+        codes = self.codes[: len(merits)]
         order = sorted((i for i, code in enumerate(codes) if code is not None), key=lambda i: -merits[i])
         parents = [(codes[i], merits[i]) for i in order[: self.params.population]]
         everybody = [code for code in codes if code is not None]
-        chemistry = _chemistry(task)
-        seen = {fingerprint(row.answer.crystal) for row in history.located}
+        chemistry = self.chemistry = self.chemistry or _chemistry(task)
+        seen = set(self.marks[: len(merits)])
         found: list[Proposal] = []
         for _ in range(TRIES * n if parents else 0):
             made = self._child([p for p in parents if p[0] is not None], everybody, chemistry, rng)
@@ -73,13 +77,13 @@ class GeneticArm:
                 return found
         return [*found, *_samples(task, n, seed)]
 
-    def _codes(self, history: History) -> list[WyckoffCode | None]:
+    def _read(self, history: History) -> None:
+        """Codes and fingerprints of rows not seen before."""
         representation = build_representation(WyckoffParams())
-        for place, row in enumerate(history.located):
-            if place not in self.codes:
-                code = representation.featurize([row.answer.crystal])[0]
-                self.codes[place] = code if isinstance(code, WyckoffCode) else None
-        return [self.codes[place] for place in range(len(history.located))]
+        for row in history.located[len(self.codes) :]:
+            code = representation.featurize([row.answer.crystal])[0]
+            self.codes.append(code if isinstance(code, WyckoffCode) else None)
+            self.marks.append(str(fingerprint(row.answer.crystal)))
 
     def _child(
         self,

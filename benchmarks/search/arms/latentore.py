@@ -25,7 +25,8 @@ from campaigns.spec import CampaignSpec, parse_spec
 from campaigns.store import CampaignStore
 from generative.protocols import Alignment
 from optimizer.asking import close_rounds
-from optimizer.build import Parts, build as build_parts
+from optimizer.build import Parts
+from optimizer.build import build as build_parts
 from optimizer.loop import open_or_create
 from optimizer.proposal import propose_phase
 from optimizer.refinement import current_generator, refine_phase, refinement_due

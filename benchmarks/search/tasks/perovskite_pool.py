@@ -1,4 +1,5 @@
-"""Perovskites for splitting water: 3,787 crystals with DFT labels (Castelli et al., Energy Environ. Sci. 5, 9034, 2012).
+"""Perovskites for splitting water: 3,787 crystals with DFT labels (I. E. Castelli et al., Energy Environ.
+Sci. 5, 9034, 2012).
 
 The goal is the lowest heat of formation among those with a heat of at most 0.5 eV/atom and a direct gap between 1 and
 4 eV; those are the hits, and a run ends when all are found. The bundled generator has seen none of the labels.
