@@ -12,11 +12,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from campaigns.errors import UserError
+
+if TYPE_CHECKING:  # torch takes seconds, and --help must not pay for it
+    from benchmarks.search.protocols import Task
 
 RUNS = Path("runs/benchmarks")
 PACKAGES = ("torch", "botorch", "gpytorch", "pymatgen", "scikit-learn")
@@ -53,8 +57,7 @@ def main() -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     from benchmarks.search.loading import build_named
-    from benchmarks.search.protocols import Arm, ArmContext, TaskContext
-    from benchmarks.search.running import run_one
+    from benchmarks.search.protocols import TaskContext
     from generative.threads import one_thread
 
     until = time.monotonic() + 3600 * arguments.hours
@@ -62,42 +65,46 @@ def _run(arguments: argparse.Namespace) -> None:
     print(f"command: {command}")
     task = build_named("tasks", arguments.task, TaskContext(arguments.data, arguments.out / "cache"))
     print(f"task {task.name}: {', '.join(f'{k} {v}' for k, v in task.figures.items() if not isinstance(v, dict))}")
+    with closing(task), one_thread():
+        for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
+            for name in arguments.arms.split(","):
+                if _run_arm(arguments, task, name, seed, command, until) == "hours":
+                    print(f"stopped after {arguments.hours:g} hours; run the same command again to go on")
+                    return
+
+
+def _run_arm(arguments: argparse.Namespace, task: Task, name: str, seed: int, command: str, until: float) -> str:
+    """How the run ended."""
+    from benchmarks.search.loading import build_named
+    from benchmarks.search.protocols import ArmContext
+    from benchmarks.search.running import run_one
+
     folder = arguments.out / arguments.task
-    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-        for name in arguments.arms.split(","):
-            context = ArmContext(folder / f"{name}-{seed}", seed, arguments.budget)
 
-            def make_arm(name: str = name, context: ArmContext = context) -> Arm:
-                arm: Arm = build_named("arms", name, context)
-                return arm
+    def say(text: str) -> None:
+        if not arguments.quiet:
+            print(f"{name} seed {seed} {text}", flush=True)
 
-            def say(text: str, name: str = name, seed: int = seed) -> None:
-                if not arguments.quiet:
-                    print(f"{name} seed {seed} {text}", flush=True)
-
-            header: dict[str, Any] = {
-                "task": arguments.task,
-                "arm": name,
-                "seed": seed,
-                "budget": arguments.budget,
-                "command": command,
-                "packages": {each: version(each) for each in PACKAGES},
-            }
-            with one_thread():
-                ended = run_one(
-                    task,
-                    make_arm,
-                    file=folder / f"{name}-{seed}.jsonl",
-                    seed=seed,
-                    budget=arguments.budget,
-                    header=header,
-                    until=until,
-                    say=say,
-                )
-            print(f"{name} seed {seed}: {ended.how} after {ended.calls} calls", flush=True)
-            if ended.how == "hours":
-                print(f"stopped after {arguments.hours:g} hours; run the same command again to go on")
-                return
+    header = {
+        "task": arguments.task,
+        "arm": name,
+        "seed": seed,
+        "budget": arguments.budget,
+        "command": command,
+        "packages": {each: version(each) for each in PACKAGES},
+    }
+    ended = run_one(
+        task,
+        lambda: build_named("arms", name, ArmContext(folder / f"{name}-{seed}", seed, arguments.budget)),
+        file=folder / f"{name}-{seed}.jsonl",
+        seed=seed,
+        budget=arguments.budget,
+        header=header,
+        until=until,
+        say=say,
+    )
+    print(f"{name} seed {seed}: {ended.how} after {ended.calls} calls", flush=True)
+    return ended.how
 
 
 def _summarize(arguments: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from pymatgen.core import Structure
 from torch import Tensor, stack
 
 from benchmarks.search.protocols import Answer, History, Proposal, Task
-from generative.protocols import Generator
+from generative.protocols import DecodeFailure, Generator
 from generative.representations.wyckoff import fingerprint
 from optimizer.admission import admit
 
@@ -20,13 +20,21 @@ def screened(
 
     A latent is decoded inside the space.
     """
-    places = [i for i, p in enumerate(proposals) if p.z is not None]
-    latents = [z for p in proposals if (z := p.z) is not None]
-    decoded = iter(task.generator.decode(stack(latents), within=task.spec.space, seed=seed) if places else [])
-    crystals = [next(decoded) if p.crystal is None else p.crystal for p in proposals]
     seen = {mark for row in history.rows if isinstance(mark := fingerprint(row.answer.crystal), str)}
-    admitted, _ = admit(crystals, task.spec.space, task.references, seen)
-    return [(a.index, a.crystal) for a in admitted[:n]]
+    found: list[tuple[int, Structure]] = []
+    for first in range(0, len(proposals), n):
+        some = proposals[first : first + n]
+        admitted, _ = admit(_crystals(task, some, seed), task.spec.space, task.references, seen)
+        found += [(first + a.index, a.crystal) for a in admitted]
+        if len(found) >= n:
+            break
+    return found[:n]
+
+
+def _crystals(task: Task, proposals: Sequence[Proposal], seed: int) -> list[Structure | DecodeFailure]:
+    latents = [p.z for p in proposals if p.z is not None]
+    decoded = iter(task.generator.decode(stack(latents), within=task.spec.space, seed=seed) if latents else [])
+    return [next(decoded) if p.crystal is None else p.crystal for p in proposals]
 
 
 def crystal_answers(generator: Generator, crystals: Sequence[Structure]) -> list[Answer]:

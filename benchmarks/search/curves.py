@@ -1,4 +1,4 @@
-"""The figure of a task: one panel per measure, one line per arm, its 95 % band over seeds; one page without a network."""
+"""The figure of a task: a panel per measure, a line per arm with its 95 % band over seeds; a page without a network."""
 
 from __future__ import annotations
 

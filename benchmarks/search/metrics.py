@@ -1,8 +1,10 @@
-"""What is said of runs. Pure functions of numbers; a run that ended before it reached a level is censored, not dropped.
+"""What is said of runs. Pure functions of numbers; a run that ended before it reached a level is censored, not
+dropped.
 
-Enhancement and acceleration factors after Q. Liang et al., "Benchmarking the performance of Bayesian optimization across multiple
-experimental materials science domains", npj Comput. Mater. 7, 188 (2021): EF(i) is the share of the hits found in i calls over
-the share that random draws find, AF(a) the calls that random draws need for a share a over those of the method.
+Enhancement and acceleration factors after Q. Liang et al., "Benchmarking the performance of Bayesian optimization
+across multiple experimental materials science domains", npj Comput. Mater. 7, 188 (2021): EF(i) is the share of the
+hits found in i calls over the share that random draws find, AF(a) the calls that random draws need for a share a over
+those of the method.
 """
 
 from __future__ import annotations

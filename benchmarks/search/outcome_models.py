@@ -1,4 +1,5 @@
-"""Gaussian processes of the rivals: one per property and one for success, on whatever inputs the arm describes crystals by.
+"""Gaussian processes of the rivals: one per property and one for success, on whatever inputs the arm describes
+crystals by.
 
 Plain BoTorch, apart from the product's surrogates. To keep rounds affordable at hundreds of rows, hyperparameters are
 fitted on at most `FIT_ROWS` rows drawn at random; the posterior is that of all rows.
@@ -83,8 +84,11 @@ class Outcomes:
 def fit_outcomes(
     x: Tensor, values: Sequence[Values], objective: CampaignObjective, *, seed: int, kind: Kind = "default"
 ) -> Outcomes:
-    """x `[n, p]`, n at least 1. `default` is SingleTaskGP with its priors; `tutorial` the Matérn-5/2 with bounded length
-    scales of BoTorch's TuRBO tutorial, for which x lies in the unit cube."""
+    """x `[n, p]`, n at least 1.
+
+    `default` is SingleTaskGP with its priors; `tutorial` the Matérn-5/2 with bounded length scales of BoTorch's TuRBO
+    tutorial, for which x lies in the unit cube.
+    """
     y, observed = objective.table(values)
     rng = np.random.default_rng(seed)
     low, high = x.amin(0), x.amax(0)

@@ -106,6 +106,9 @@ class PoolTask:
             return {"failure": answer.failure, "crystal": crystal_to_json(answer.crystal)}
         return {"name": answer.name, "values": answer.values}
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def restore(self, records: Sequence[Mapping[str, Any]]) -> list[Answer]:
         places = {name: i for i, name in enumerate(self.pool.names)}
         return [

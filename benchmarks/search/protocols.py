@@ -49,6 +49,7 @@ class Answer:
     values: Values
     failure: str | None = None
     name: str | None = None
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +121,10 @@ class Task(Protocol):
         ...
 
     def measure(self, proposals: Sequence[Proposal], n: int, history: History, seed: int) -> list[tuple[int, Answer]]:
-        """Of the proposals in their order the first n that may be measured, charged: `(index into proposals, answer)`."""
+        """Of the proposals in their order the first n that may be measured: `(index into proposals, answer)`.
+
+        Each of them is charged.
+        """
         ...
 
     def finished(self, history: History) -> bool:
@@ -133,6 +137,10 @@ class Task(Protocol):
 
     def record(self, answer: Answer) -> dict[str, Any]:
         """JSON-able; `restore` gives the answer back."""
+        ...
+
+    def close(self) -> None:
+        """Let go of whatever measures."""
         ...
 
 

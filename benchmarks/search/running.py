@@ -73,7 +73,8 @@ def run_one(
 
 
 def _full(header: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    return {**header, "figures": dict(task.figures), "spec": task.spec.model_dump(mode="json")}
+    spec = task.spec.model_dump(mode="json", exclude={"cache", "workers"})
+    return {**header, "figures": dict(task.figures), "spec": spec}
 
 
 def _batch(task: Task, arm: Arm, history: History, n: int, seed: int) -> tuple[list[tuple[str, Answer]], float]:

@@ -1,8 +1,8 @@
 """CMA-ES on the latent space (N. Hansen & A. Ostermeier, Evol. Comput. 9, 159, 2001), by the package `cmaes`.
 
-A generation is a batch. Its members are compared by the campaign's ranking (feasible before violating before failed), which is
-all that CMA-ES asks for. Told are the latents that were asked for; a pool measures another crystal near by, which is noise to
-it. The state is replayed from the history.
+A generation is a batch. Its members are compared by the campaign's ranking (feasible before violating before failed),
+which is all that CMA-ES asks for. Told are the latents that were asked for; a pool measures another crystal near by,
+which is noise to it. The state is replayed from the history.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""A genetic algorithm on crystals, as in A. Jain, I. E. Castelli, G. Hautier, D. H. Bailey & K. W. Jacobsen, "Performance
-of genetic algorithms in search for water splitting perovskites", J. Mater. Sci. 48, 6519 (2013).
+"""A genetic algorithm on crystals, as in A. Jain, I. E. Castelli, G. Hautier, D. H. Bailey & K. W. Jacobsen,
+"Performance of genetic algorithms in search for water splitting perovskites", J. Mater. Sci. 48, 6519 (2013).
 
-Parents are chosen by tournament among the best of everything measured (elitism), cross with each other (orbit by
-orbit where they share a prototype), and mutate: an element gives way to one that takes its place in known compounds
-(Hautier et al. 2011), or any; or the elements move to the prototype of another measured crystal. What was measured or
-proposed before is refused. Prior samples come where no child is new.
+Parents are chosen by tournament among the best of everything measured (elitism), cross with each other (orbit by orbit
+where they share a prototype), and mutate: an element gives way to one that takes its place in known compounds (Hautier
+et al. 2011), or any; or the elements move to the prototype of another measured crystal. What was measured or proposed
+before is refused. Prior samples come where no child is new.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""A Gaussian process on descriptors of the crystal; the generator only proposes. After H. B. Moss, S. W. Ober & T. Diethe,
-"Return of the latent space COWBOYS: re-thinking the use of VAEs for Bayesian optimisation of structured spaces", ICML 2025.
+"""A Gaussian process on descriptors of the crystal; the generator only proposes. After H. B. Moss, S. W. Ober & T.
+Diethe, "Return of the latent space COWBOYS: re-thinking the use of VAEs for Bayesian optimisation of structured
+spaces", ICML 2025.
 
 The latent prior is conditioned on the event that the decoded crystal is feasible and better than the best so far under
-the process: preconditioned Crank-Nicolson chains, begun at prior samples and at the measured latents, targeting
-p(z) P(improvement | x(z)). The process has the default kernel of BoTorch on descriptors of composition and volume, where the
-paper has a Tanimoto kernel on fingerprints of molecules. The batch is taken from the last states of different
+the process: preconditioned Crank-Nicolson chains, begun at prior samples and at the measured latents, targeting p(z)
+P(improvement | x(z)). The process has the default kernel of BoTorch on descriptors of composition and volume, where
+the paper has a Tanimoto kernel on fingerprints of molecules. The batch is taken from the last states of different
 chains, the likeliest to improve first.
 """
 

@@ -102,8 +102,9 @@ class LatentoreArm:
     def _record_all(self, store: CampaignStore, told: Sequence[tuple[str, Answer]]) -> None:
         assert self.parts is not None
         generator, latents = self.parts.generator, {}
-        found = generator.align([answer.crystal for _, answer in told], within=self.parts.spec.space)
-        for (name, _), place in zip(told, found, strict=True):
+        others = [(name, answer.crystal) for name, answer in told if answer.name is not None]
+        found = generator.align([crystal for _, crystal in others], within=self.parts.spec.space)
+        for (name, _), place in zip(others, found, strict=True):
             if isinstance(place, Alignment):
                 z = tuple(torch.as_tensor(place.z).tolist())
                 latents[name] = Latent(z, "relaxed" if place.decodes_back else "nearest")

@@ -1,9 +1,9 @@
-"""The tree-structured Parzen estimator on the latent space (J. Bergstra, R. Bardenet, Y. Bengio & B. Kegl, NeurIPS 2011; S.
-Watanabe, arXiv:2304.11127), by optuna.
+"""The tree-structured Parzen estimator on the latent space (J. Bergstra, R. Bardenet, Y. Bengio & B. Kegl, NeurIPS
+2011; S. Watanabe, arXiv:2304.11127), by optuna.
 
-Each dimension of z is a uniform number in [-3, 3]. Trials are told where they were measured: at the latent of the crystal
-that was charged, with its place in the campaign's ranking as value. `constant_liar` keeps a batch apart. Multivariate,
-without groups: optuna's own advice for numbers that depend on each other.
+Each dimension of z is a uniform number in [-3, 3]. Trials are told where they were measured: at the latent of the
+crystal that was charged, with its place in the campaign's ranking as value. `constant_liar` keeps a batch apart.
+Multivariate, without groups: optuna's own advice for numbers that depend on each other.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """TuRBO-1 on the latent space (D. Eriksson, M. Pearce, J. Gardner, R. Turner & M. Poloczek, NeurIPS 2019), with the
 settings of BoTorch's tutorial, and under constraints as in SCBO (D. Eriksson & M. Poloczek, AISTATS 2021).
 
-The box is [-3, 3] in every dimension: the latents are whitened. Thompson sampling of the batch, each from one joint draw at
-`candidates` perturbed Sobol points of the trust region, 20 dimensions moved on average. A region that shrinks below its
-least length is given up and another begins at fresh points of the box; where the box as a whole never decodes to
-anything of the kind, prior samples stand in for them.
+The box is [-3, 3] in every dimension: the latents are whitened. Thompson sampling of the batch, each from one joint
+draw at `candidates` perturbed Sobol points of the trust region, 20 dimensions moved on average. A region that shrinks
+below its least length is given up and another begins at fresh points of the box; where the box as a whole never
+decodes to anything of the kind, prior samples stand in for them.
 """
 
 from __future__ import annotations
@@ -108,12 +108,12 @@ class TurboArm:
         with quiet_numerics():
             fitted = fit_outcomes(x, local.values, task.objective, seed=seed, kind="tutorial")
             centre = x[int(local.merits(task.objective).argmax())]
-            offered = _perturbed(fitted, centre, region.length, self.params.candidates, seed)
+            offered = perturbed(fitted, centre, region.length, self.params.candidates, seed)
             chosen = thompson(fitted, offered, 4 * n, seed)
         return [Proposal(z=row * 2 * EDGE - EDGE, label="region") for row in offered[chosen]]
 
 
-def _perturbed(fitted: Outcomes, centre: Tensor, length: float, n: int, seed: int) -> Tensor:
+def perturbed(fitted: Outcomes, centre: Tensor, length: float, n: int, seed: int) -> Tensor:
     """Sobol points of the region around `centre [d]`, its edges in proportion to the length scales, some coordinates
     moved: `[n, d]`."""
     d = len(centre)
