@@ -27,9 +27,8 @@ def write_curves(file: Path, title: str, panels: Mapping[str, Mapping[str, NDArr
             colour = "black" if arm.startswith("random draws") else COLOURS[arms.index(arm) % len(COLOURS)]
             calls = np.arange(1, curves.shape[1] + 1)
             middle, low, high = curve_bands(curves)
-            shown = {"legendgroup": arm, "row": row}
             if len(curves) > 1:
-                _band(figure, calls, low, high, colour, **shown)
+                _band(figure, calls, low, high, colour, arm, row)
             line = go.Scatter(x=calls, y=middle, name=arm, line={"color": colour}, legendgroup=arm, showlegend=row == 1)
             figure.add_trace(line, row=row, col=1)
         figure.update_xaxes(title_text="oracle calls", row=row, col=1)
@@ -44,8 +43,7 @@ def _band(
     low: NDArray[np.float64],
     high: NDArray[np.float64],
     colour: str,
-    *,
-    legendgroup: str,
+    arm: str,
     row: int,
 ) -> None:
     there = np.isfinite(low) & np.isfinite(high)
@@ -56,7 +54,7 @@ def _band(
         fillcolor=colour,
         opacity=0.15,
         line={"width": 0},
-        legendgroup=legendgroup,
+        legendgroup=arm,
         showlegend=False,
         hoverinfo="skip",
     )

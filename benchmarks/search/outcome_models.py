@@ -50,6 +50,11 @@ class Outcomes:
     spread: Tensor
     best: float | None  # of the scalar utility among what is feasible
 
+    @property
+    def models(self) -> list[Any]:
+        """One process per outcome."""
+        return list(self.model.models)
+
     def utility(self, samples: Tensor, X: Tensor | None = None) -> Tensor:
         """Outcome samples `[..., m]` -> one number, `[...]`, higher is better."""
         goals = (self.objective.utility(samples) - self.offset) / self.spread

@@ -149,21 +149,22 @@ def _encode(data: Path, generator: Generator, file: Path) -> None:
     crystals: list[Structure] = [x for x in read if isinstance(x, Structure)]
     codes = build_representation(WyckoffParams()).featurize(crystals)
     latents = generator.encode(crystals)
-    kept = [k for k, z in enumerate(latents) if isinstance(z, Tensor) and isinstance(codes[k], WyckoffCode)]
-    if not kept:
+    groups = [code.space_group if isinstance(code, WyckoffCode) else 0 for code in codes]
+    means = {k: z for k, z in enumerate(latents) if isinstance(z, Tensor) and groups[k]}
+    if not means:
         raise UserError(f"{data}: none of its crystals can be encoded.")
     why = {names[i]: str(getattr(x, "message", "")) for i, x in enumerate(read)}
     why |= {names[there[k]]: str(getattr(latents[k], "message", "")) for k in range(len(there))}
-    pooled = {names[there[k]] for k in kept}
+    pooled = {names[there[k]] for k in means}
     left_out = [(name, reason) for name, reason in why.items() if name not in pooled]
     partial = file.with_suffix(".partial.npz")
     np.savez_compressed(
         partial,
-        names=np.array([names[there[k]] for k in kept]),
-        crystals=np.array([crystal_to_json(crystals[k]) for k in kept]),
-        z=torch.stack([latents[k] for k in kept]).numpy(),
-        rows=np.array([there[k] for k in kept]),
-        space_groups=np.array(sorted({codes[k].space_group for k in kept})),
+        names=np.array([names[there[k]] for k in means]),
+        crystals=np.array([crystal_to_json(crystals[k]) for k in means]),
+        z=torch.stack(list(means.values())).numpy(),
+        rows=np.array([there[k] for k in means]),
+        space_groups=np.array(sorted({groups[k] for k in means})),
         left_out=np.array(left_out, dtype=str).reshape(-1, 2),
     )
     write_durably(file, partial.read_bytes())

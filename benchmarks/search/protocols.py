@@ -107,12 +107,16 @@ class Task(Protocol):
     """A campaign with its oracle. `figures` is JSON-able and stands in the header of every run: what makes two runs
     comparable (generator, data), and for a pool the sets of names that count as hits."""
 
-    name: str
-    spec: CampaignSpec
-    objective: CampaignObjective
-    generator: Generator
-    references: ReferenceTable
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def spec(self) -> CampaignSpec: ...
+    @property
+    def objective(self) -> CampaignObjective: ...
+    @property
+    def generator(self) -> Generator: ...
+    @property
+    def references(self) -> ReferenceTable: ...
     @property
     def figures(self) -> Mapping[str, Any]: ...
 

@@ -55,14 +55,14 @@ class GeneticArm:
         rng, merits = np.random.default_rng(seed), history.merits(task.objective).tolist()
         self._read(history)
         codes = self.codes[: len(merits)]
-        order = sorted((i for i, code in enumerate(codes) if code is not None), key=lambda i: -merits[i])
-        parents = [(codes[i], merits[i]) for i in order[: self.params.population]]
+        located = [(code, merit) for code, merit in zip(codes, merits, strict=True) if code is not None]
+        parents = sorted(located, key=lambda each: -each[1])[: self.params.population]
         everybody = [code for code in codes if code is not None]
         chemistry = self.chemistry = self.chemistry or _chemistry(task)
         seen = set(self.marks[: len(merits)])
         found: list[Proposal] = []
         for _ in range(TRIES * n if parents else 0):
-            made = self._child([p for p in parents if p[0] is not None], everybody, chemistry, rng)
+            made = self._child(parents, everybody, chemistry, rng)
             if made is None:
                 continue
             code, label = made

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from botorch.acquisition import AcquisitionFunction
 from botorch.acquisition.logei import qLogExpectedImprovement, qLogProbabilityOfFeasibility
 from botorch.acquisition.objective import GenericMCObjective
 from botorch.optim import optimize_acqf
@@ -46,6 +47,7 @@ class BoxArm:
             fitted = fit_outcomes(z, history.values, task.objective, seed=seed)
             sampler = SobolQMCNormalSampler(torch.Size([how.samples]), seed=seed % 2**31)
             constraints = task.objective.constraint_callables()
+            acquisition: AcquisitionFunction
             if fitted.best is None:
                 acquisition = qLogProbabilityOfFeasibility(fitted.model, constraints, sampler=sampler)
             else:

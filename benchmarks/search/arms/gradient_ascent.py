@@ -9,7 +9,7 @@ predicted there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -55,7 +55,7 @@ class AscentArm:
         optimiser = torch.optim.Adam([z], lr=how.rate)
         for _ in range(how.steps):
             optimiser.zero_grad()
-            (-goal(z).sum()).backward()  # type: ignore[no-untyped-call]
+            (-goal(z).sum()).backward()
             optimiser.step()
         with torch.no_grad():
             order = goal(z).argsort(descending=True)
@@ -112,7 +112,7 @@ def _fitted(z: Tensor, y: Tensor, observed: Tensor, how: Params) -> _Fitted:
     return _Fitted(networks.requires_grad_(False), mean, spread)
 
 
-def _goal(fitted: _Fitted, y: Tensor, observed: Tensor, objective: CampaignObjective):  # type: ignore[no-untyped-def]
+def _goal(fitted: _Fitted, y: Tensor, observed: Tensor, objective: CampaignObjective) -> Callable[[Tensor], Tensor]:
     """z `[n, d]` -> `[n]`: utilities in their spreads, summed, less what breaks a bound, of the ensemble's mean."""
     known = objective.utility(y)[observed.all(1)]
     spread = known.std(0) if len(known) > 1 else torch.ones(len(objective.goals), dtype=y.dtype)
@@ -120,7 +120,7 @@ def _goal(fitted: _Fitted, y: Tensor, observed: Tensor, objective: CampaignObjec
 
     def goal(z: Tensor) -> Tensor:
         samples = fitted(z).mean(0)
-        broken = sum(each(samples).clamp_min(0) for each in objective.constraint_callables())
+        broken = torch.stack([each(samples).clamp_min(0) for each in objective.constraint_callables()]).sum(0)
         return (objective.utility(samples) / spread).sum(-1) - PENALTY * broken
 
     return goal

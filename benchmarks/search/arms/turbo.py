@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -118,7 +119,7 @@ def perturbed(fitted: Outcomes, centre: Tensor, length: float, n: int, seed: int
     moved: `[n, d]`."""
     d = len(centre)
     weights = torch.ones(d, dtype=centre.dtype)
-    for model in fitted.model.models:
+    for model in fitted.models:
         scales = getattr(getattr(model.covar_module, "base_kernel", None), "lengthscale", None)
         if scales is not None and scales.shape[-1] == d:  # of several outcomes, the first that was fitted
             weights = scales.detach().flatten() / scales.mean()
@@ -139,8 +140,8 @@ def thompson(fitted: Outcomes, x: Tensor, q: int, seed: int) -> list[int]:
     noise = torch.Generator().manual_seed(seed)
     means, roots = [], []
     with torch.no_grad():
-        for model in fitted.model.models:
-            posterior = model.posterior(x)
+        for model in fitted.models:
+            posterior: Any = model.posterior(x)
             covariance = posterior.covariance_matrix
             jitter = 1e-6 * float(covariance.diagonal().mean()) + 1e-12
             means.append(posterior.mean[:, 0])
