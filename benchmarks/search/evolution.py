@@ -17,6 +17,8 @@ from generative.canonical import WyckoffCode, canonical_code
 from generative.representations.wyckoff import crystal_of, lattice_matrix
 from generative.symmetry import mendeleev_rank, space_group
 
+LEAST_OF_ANIONS = 2.5  # Pauling electronegativity
+
 
 @dataclass(frozen=True)
 class Chemistry:
@@ -26,11 +28,20 @@ class Chemistry:
     volumes: NDArray[np.float64]
 
     def similar(self, z: int, rng: np.random.Generator, distant: float) -> int:
-        """An element that is found in the place of z in known compounds; any allowed one with probability `distant`."""
-        choices, weights = exchange_chances(self.allowed)[z] if z in self.allowed else (np.array([]), np.array([]))
-        if not len(choices) or rng.random() < distant:
-            return int(rng.choice(self.allowed))
-        return int(rng.choice(choices, p=weights / weights.sum()))
+        """An element that is found in the place of z in known compounds; with probability `distant` any of its side,
+        anions for anions and cations for cations."""
+        likely = exchange_chances(self.allowed)
+        if z in likely and len(likely[z][0]) and rng.random() >= distant:
+            choices, weights = likely[z]
+            return int(rng.choice(choices, p=weights / weights.sum()))
+        side = [other for other in self.allowed if _anion(other) == _anion(z)]
+        return int(rng.choice(side or self.allowed))
+
+
+def _anion(z: int) -> bool:
+    """A nonmetal more electronegative than 2.5: C, N, O, F, S, Cl, Se, Br, I."""
+    element = Element.from_Z(z)
+    return bool(element.X > LEAST_OF_ANIONS and not element.is_metal)
 
 
 def electronegativity_order(elements: NDArray[np.int64]) -> list[int]:
