@@ -27,7 +27,7 @@ SPARE = 4
 class Params(Strict):
     """How much is predicted."""
 
-    pool: int = Field(2048, ge=8, description="Samples decoded for each batch.")
+    pool: int = Field(1024, ge=8, description="Samples decoded for each batch.")
     trees: int = Field(100, ge=1, description="Of each forest.")
 
 

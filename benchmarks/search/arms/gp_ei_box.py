@@ -31,9 +31,9 @@ class Params(Strict):
     """What the search for the highest improvement may cost."""
 
     samples: int = Field(32, ge=8, description="Quasi-Monte-Carlo samples.")
-    raw: int = Field(256, ge=8, description="Sobol points of the box among which the best begin a descent.")
+    raw: int = Field(128, ge=8, description="Sobol points of the box among which the best begin a descent.")
     restarts: int = Field(1, ge=1, description="Descents for each member of the batch.")
-    steps: int = Field(15, ge=1, description="Steps of each.")
+    steps: int = Field(10, ge=1, description="Steps of each.")
 
 
 @dataclass(frozen=True)
