@@ -54,8 +54,12 @@ def acceleration(calls: float, k: int, hits: int, pool: int) -> float:
     return 0.0 if math.isinf(calls) else random_calls_to(k, hits, pool) / calls
 
 
-def enhancement(found: NDArray[np.int64], calls: int, hits: int, pool: int) -> float:
-    """EF after that many calls; a run that ended earlier keeps what it had found."""
+def enhancement(found: NDArray[np.int64], calls: int, hits: int, pool: int, *, ended: bool) -> float:
+    """EF after that many calls. A run that `ended` before, as nothing was left to find, keeps what it had found; one
+    that was not run so far has none, NaN.
+    """
+    if calls >= len(found) and not ended:
+        return math.nan
     return float(found[min(calls, len(found) - 1)]) / random_hits(calls, hits, pool)
 
 

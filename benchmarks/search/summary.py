@@ -33,6 +33,12 @@ class Run:
         return str(self.header["arm"])
 
     @property
+    def ended(self) -> bool:
+        """All of the first set of hits is found, so nothing was left to do."""
+        hits: Sequence[str] = next(iter(self.header["figures"].get("hits", {}).values()), [])
+        return bool(hits) and set(hits) <= set(self.names)
+
+    @property
     def names(self) -> list[str | None]:
         return [row["answer"].get("name") for row in self.rows]
 
@@ -113,10 +119,16 @@ def _hit_table(by_arm: Mapping[str, Sequence[Run]], set_name: str, figures: Mapp
     for arm, runs in by_arm.items():
         found = [metrics.hits_by_call(run.names, hits) for run in runs]
         cells = [_calls_cell([metrics.calls_to(f, k) for f in found], k, len(hits), pool) for k in counts]
-        factors = [_band([metrics.enhancement(f, n, len(hits), pool) for f in found], _plain) for n in AT_CALLS]
+        factors = [_factor_cell(runs, found, n, len(hits), pool) for n in AT_CALLS]
         complete = sum(int(f[-1]) == len(hits) for f in found)
         lines.append(f"| {arm} | {len(runs)} | {' | '.join([*cells, *factors])} | {complete} |")
     return "\n".join(lines)
+
+
+def _factor_cell(runs: Sequence[Run], found: Sequence[Any], calls: int, hits: int, pool: int) -> str:
+    pairs = zip(found, runs, strict=True)
+    factors = [metrics.enhancement(f, calls, hits, pool, ended=run.ended) for f, run in pairs]
+    return "not run" if any(map(math.isnan, factors)) else _band(factors, _plain)
 
 
 def _calls_cell(calls: Sequence[float], k: int, hits: int, pool: int) -> str:
@@ -178,7 +190,9 @@ def _curves(by_arm: Mapping[str, Sequence[Run]], figures: Mapping[str, Any]) -> 
         axis = drawn.setdefault(f"{set_name} found", {})
         for arm, found in by_arm.items():
             rows = [metrics.hits_by_call(run.names, hits)[1:].astype(float) for run in found]
-            axis[arm] = np.stack([np.pad(row, (0, longest - len(row)), mode="edge") for row in rows])
+            held = [row[-1] if run.ended else np.nan for row, run in zip(rows, found, strict=True)]
+            padded = [np.pad(r, (0, longest - len(r)), constant_values=h) for r, h in zip(rows, held, strict=True)]
+            axis[arm] = np.stack(padded)
         expected = [metrics.random_hits(n, len(hits), int(figures["pool"])) for n in range(1, longest + 1)]
         axis["random draws, expected"] = np.array([expected])
     return drawn

@@ -37,7 +37,9 @@ def test_factors_are_over_random_draws():
     found = metrics.hits_by_call([str(i) for i in range(18)], [str(i) for i in range(36)])
     assert metrics.acceleration(18, 18, 36, 3787) == pytest.approx(18 * 3788 / 37 / 18)
     assert metrics.acceleration(math.inf, 18, 36, 3787) == 0
-    assert metrics.enhancement(found, 100, 36, 3787) == pytest.approx(18 / (36 * 100 / 3787))
+    assert metrics.enhancement(found, 100, 36, 3787, ended=True) == pytest.approx(18 / (36 * 100 / 3787))
+    assert math.isnan(metrics.enhancement(found, 100, 36, 3787, ended=False))
+    assert metrics.enhancement(found, 10, 36, 3787, ended=False) == pytest.approx(10 / (36 * 10 / 3787))
 
 
 def test_censored_runs_count_in_medians_and_bands():
