@@ -55,5 +55,5 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV) (one to three minutes) ..."
-	@$(PIP_INSTALL) --editable '.[dev,dask]'
+	@$(PIP_INSTALL) --editable '.[dev,dask,benchmarks]'
 	@touch $@ $(VENV)/installed

@@ -1,0 +1,1 @@
+"""An arm is a module with `Params` and `build(params, context)`."""

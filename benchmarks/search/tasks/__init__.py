@@ -1,0 +1,1 @@
+"""A task is a module with `Params` and `build(params, context)`."""

@@ -1,0 +1,59 @@
+"""The table of what was run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks.search.summary import summarize
+from campaigns.errors import UserError
+
+SPEC = {
+    "name": "t",
+    "oracles": [{"kind": "external", "properties": {"height": "1"}}],
+    "objectives": {"height": "maximize"},
+    "budget": {"oracle_calls": 4},
+}
+POOL = {"generator": "g-1", "pool": 40, "hits": {"hits": ["a", "b", "c", "d"]}}
+
+
+def write(folder, arm, seed, answers, figures):
+    packages = {"torch": "1"}
+    header = {"task": "t", "arm": arm, "seed": seed, "budget": 4, "command": "python -m benchmarks run", "spec": SPEC}
+    lines = [{**header, "packages": packages, "figures": figures}]
+    lines += [
+        {"call": i + 1, "round": i, "of": 1, "label": "x", "seconds": 2.0, "answer": a} for i, a in enumerate(answers)
+    ]
+    folder.mkdir(exist_ok=True)
+    (folder / f"{arm}-{seed}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_a_pool_is_held_against_random_draws(tmp_path):
+    folder = tmp_path / "t"
+    for seed, names in enumerate(("abxx", "xaxb", "axxx")):
+        write(folder, "clever", seed, [{"name": n, "values": {}} for n in names], POOL)
+    text = summarize(folder, None)
+    assert "| clever | 3 | 1 (1 to 2); 8.2 | 4 (2 to censored); 4.1 |" in text
+    assert "censored in 3 of 3" in text
+    assert "`g-1`" in text
+    assert "python -m benchmarks run" in text
+    assert "| random draws, expected | | 8; 1 | 16; 1 |" in text
+    assert (folder / "curves.html").stat().st_size > 1000
+
+
+def test_a_campaign_is_judged_by_its_best_feasible_value(tmp_path):
+    folder = tmp_path / "t"
+    values = [{"values": {"height": 1.0}}, {"values": None, "failure": "oracle_error"}, {"values": {"height": 3.0}}]
+    write(folder, "climber", 0, values, {"generator": "g-1"})
+    assert "| climber | 1 | 1 | 1 | 3 | 3 |" in summarize(folder, None)
+
+
+def test_runs_of_different_generators_are_not_mixed(tmp_path):
+    folder = tmp_path / "t"
+    write(folder, "one", 0, [{"values": {"height": 1.0}}], {"generator": "g-1"})
+    write(folder, "two", 0, [{"values": {"height": 1.0}}], {"generator": "g-2"})
+    with pytest.raises(UserError, match="another generator"):
+        summarize(folder, None)
+    with pytest.raises(UserError, match="no run of these arms"):
+        summarize(folder, ["three"])
