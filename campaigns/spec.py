@@ -347,6 +347,13 @@ def _refine_form(value: Any) -> str:
     return "off" if value == "off" else "schedule"
 
 
+LARGE_BATCH = 16  # from here on each place of a batch is a draw of its own, and none waits for those before it
+
+
+def _acquisition_for_batch(data: dict[str, Any]) -> KindSpec:
+    return KindSpec(kind="thompson" if data.get("batch_size", 0) >= LARGE_BATCH else "log_nei")
+
+
 class CampaignSpec(Strict):
     """One campaign, as written in its YAML file."""
 
@@ -385,11 +392,15 @@ class CampaignSpec(Strict):
     descriptors: bool = Field(
         True, description="Give the surrogate composition and bonding of the decoded crystal beside its latent."
     )
+    propose_known: bool = Field(False, description="May known materials be proposed, too?")
     prior_mean: bool = Field(
         True, description="Let it start from cheap predictions: the generator's, and cgcnn's of properties it knows."
     )
-    acquisition: KindSpec = Field(KindSpec(kind="log_nei"), description="Posterior to the next batch.")
     batch_size: int = Field(8, ge=1, le=1024, description="Candidates proposed per round.")
+    acquisition: KindSpec = Field(
+        default_factory=_acquisition_for_batch,
+        description="Posterior to the next batch; log_nei where absent, thompson for batches of 16 and more.",
+    )
     pool_size: int = Field(
         1024, ge=1, le=100_000, description="Latents decoded and screened per round, to choose the batch from."
     )

@@ -36,7 +36,9 @@ def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report
     pool, arms = latent_pool(region, parts.spec.pool_size, parts.generator.latent_dim, seed, mix=shares)
     pool = _with_relatives(parts, pool, arms, seed)
     decoded = parts.generator.decode(pool, within=parts.spec.space, seed=seed)
-    admitted, failures = admit(decoded, parts.spec.space, parts.references, _marks(store, known))
+    admitted, failures = admit(
+        decoded, parts.spec.space, parts.references, _marks(store, known), allow_known=parts.spec.propose_known
+    )
     figures: dict[str, Any] = {
         "pool": {
             "drawn": len(pool),
