@@ -21,6 +21,7 @@ from pymatgen.core import Structure
 
 from campaigns.owner import Owner
 from campaigns.records import Measured
+from campaigns.spreadsheets import as_cell
 from campaigns.store import CampaignStore
 from optimizer.ranking import Ranked, Ranking, rank_candidates
 from optimizer.status import failures_by_stage
@@ -193,14 +194,7 @@ def _write_csv(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> No
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            writer.writerow({column: _cell(row[column]) for column in columns})
-
-
-def _cell(value: Any) -> Any:
-    """A spreadsheet runs a cell that begins like a formula; a leading apostrophe makes it text again."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@"):
-        return f"'{value}"
-    return value
+            writer.writerow({column: as_cell(row[column]) for column in columns})
 
 
 def _write_frames(path: Path, entries: Iterable[Ranked]) -> None:
