@@ -176,7 +176,6 @@ def of_crystals(folder: Path) -> Subject:
         **{file.name: file.read_bytes() for file in (GOOD / "files" / "seeds").glob("*.cif")},
         "symmetric.cif": SYMMETRIC.encode(),
         "disordered.cif": disordered.to(fmt="cif").encode(),
-        "charged.cif": ROCK_SALT.copy().add_oxidation_state_by_element({"Na": 1, "Cl": -1}).to(fmt="cif").encode(),
         "crystals.json": json.dumps([ROCK_SALT.as_dict(), {"structure": ROCK_SALT.as_dict(), "id": "x"}]).encode(),
         "crystals.extxyz": (folder / "good.extxyz").read_bytes(),
     }
