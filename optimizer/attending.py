@@ -6,7 +6,6 @@ import pickle
 from typing import Any
 
 from campaigns.records import FailureCode
-from optimizer.protocols import TaskLost
 from optimizer.task_process import DIED, OK, RAISED, TIMED_OUT, Answer
 
 CODES = {DIED: FailureCode.WORKER_DIED, TIMED_OUT: FailureCode.TIMED_OUT}
@@ -18,5 +17,7 @@ def result_of(answer: Answer, attempts: int) -> Any:
         return pickle.loads(answer.content)
     if answer.status == RAISED:
         raise pickle.loads(answer.content)
+    from optimizer.protocols import TaskLost  # which loads torch: an attending process needs none
+
     times = f", {attempts} times" if attempts > 1 else ""
     raise TaskLost(CODES[answer.status], f"{answer.message}{times}", answer.seconds)

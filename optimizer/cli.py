@@ -12,6 +12,7 @@ import typer
 
 from campaigns.errors import CampaignInterrupted, LatentoreError, UnknownChoiceError, UserError
 from campaigns.workers import cores
+from optimizer.outages import outage
 from optimizer.reference_commands import app as references_app
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ def main() -> None:
     except LatentoreError as error:
         print(f"optimize: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if (found := outage(error)) is None:
+            raise
+        print(f"optimize: {found}", file=sys.stderr)
+        sys.exit(found.exit_code)
 
 
 @app.command()
