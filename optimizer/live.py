@@ -64,22 +64,27 @@ class Live:
         left = f", {_left((now - self.step_began) / done * (total - done))}" if done else ""
         self.progress.update(self.task, description=f"round {self.round}: {description} {done}/{total}{left}")
 
-    def known(self, candidate: Candidate, stages: tuple[StageOutcome, ...]) -> None:
-        """A candidate measured before this process started, or as it starts."""
+    def known(self, candidate: Candidate, stages: tuple[StageOutcome, ...]) -> str:
+        """A candidate measured before this process started, or as it starts; returns its formula.
+
+        Only those that no other beats are kept: the best is among them, and a campaign may have 10,000 candidates.
+        """
         failed = first_failure(stages)
         formula = final_crystal(stages, candidate.crystal).composition.reduced_formula
-        self.values.append((formula, None if failed else last_values(stages)))
         if failed:
             self.failures[failed.code.value] += 1
+            return formula
+        leading = [*self.values, (formula, last_values(stages))]
+        self.values = [leading[i] for i in self.objective.front([values for _, values in leading])]
+        return formula
 
     def outcome(self, candidate: Candidate, stages: tuple[StageOutcome, ...], spent: int) -> None:
         """One candidate is done; `spent` calls so far."""
         self.spent = spent
-        self.known(candidate, stages)
-        self.progress.update(self.task, completed=spent, note=self.best(), left=self.left())
+        formula, best = self.known(candidate, stages), self.best()
+        self.progress.update(self.task, completed=spent, note=best, left=self.left())
         if not self.terminal:
-            said = [self._said(stages), self.best(), self.left()]
-            formula = self.values[-1][0]
+            said = [self._said(stages), best, self.left()]
             self._line(f"  {spent}/{self.calls}  {candidate.id} {formula}: {'; '.join(filter(None, said))}")
 
     def _line(self, text: str) -> None:
