@@ -20,7 +20,8 @@ def nondominated_layers(points: Sequence[Point]) -> list[list[int]]:
     """Indices by layer: the Pareto front, the front of the rest, and so on. Equal points share a layer.
 
     In n log n: from the largest first coordinate on, a point belongs to the first layer whose largest second coordinate
-    so far lies below its own (M. T. Jensen, IEEE Trans. Evol. Comput. 7, 503 (2003)). One or two goals, else ValueError.
+    so far lies below its own (M. T. Jensen, IEEE Trans. Evol. Comput. 7, 503 (2003)). Raises ValueError for more than
+    two goals.
     """
     if any(len(point) not in (1, 2) for point in points):
         raise ValueError("layers are defined here for one or two goals")
