@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 
 from campaigns.errors import LedgerError
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -60,7 +63,9 @@ class Artifacts:
             left_over.unlink(missing_ok=True)
 
     def path(self, digest: str) -> Path:
-        """Where it lies. Raises LedgerError where it is missing."""
+        """Where it lies. Raises LedgerError where it is missing, or is no SHA-256: a ledger may be anybody's."""
+        if not SHA256.fullmatch(digest):
+            raise LedgerError(f"{self.folder}: {digest!r} names no artifact.", "Restore the run folder from a copy.")
         path = self.folder / digest
         if not path.is_file():
             raise LedgerError(f"{path}: the artifact is missing.", "Restore the run folder from a copy.")

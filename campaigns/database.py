@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -37,12 +38,31 @@ def create_sqlite(path: Path, fill: Callable[[Connection], None]) -> None:
     try:
         with engine.execution_options(begin="IMMEDIATE").begin() as connection:
             fill(connection)
-    finally:
-        engine.dispose()  # the last connection folds the write-ahead log into the file
+        _fold(engine)
+    except BaseException:
+        engine.dispose()
+        _remove_partial(path, partial.name)
+        raise
+    engine.dispose()
     _name(partial, path)
-    for left_over in path.parent.glob(f".{path.name}-*.partial*"):  # this one, and those of killed processes
-        left_over.unlink(missing_ok=True)
+    _remove_partial(path, f".{path.name}-*.partial")  # this one, and those of killed processes
     sync_folder(path.parent)
+
+
+def _fold(engine: Engine) -> None:
+    """Fold the write-ahead log into the file, which is about to get another name than its log has.
+
+    Closing the last connection does that as well, but says nothing where the disk is full. Raises OSError then.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT", begin=None) as connection:
+        busy, _, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    if busy:
+        raise OSError(errno.EBUSY, "the write-ahead log could not be folded into the ledger")
+
+
+def _remove_partial(path: Path, pattern: str) -> None:
+    for left_over in path.parent.glob(f"{pattern}*"):
+        left_over.unlink(missing_ok=True)
 
 
 def _name(partial: Path, path: Path) -> None:
@@ -79,5 +99,5 @@ def _configure(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    mode = connection.get_execution_options().get("begin", "DEFERRED")
-    connection.exec_driver_sql(f"BEGIN {mode}")
+    if mode := connection.get_execution_options().get("begin", "DEFERRED"):
+        connection.exec_driver_sql(f"BEGIN {mode}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+LONGEST_MESSAGE = 1000  # characters; what a person typed may be a whole file
+
 
 class LatentoreError(Exception):
     """Root of every exception raised on purpose."""
@@ -13,14 +15,26 @@ class LatentoreError(Exception):
 
 
 class UserError(LatentoreError):
-    """Bad input. `message` is one line; `remedy` says what to do about it."""
+    """Bad input. `message` is one line, whatever it quotes; `remedy` says what to do about it."""
 
     exit_code = 2
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(f"{message} {remedy}".strip())
-        self.message = message
-        self.remedy = remedy
+        self.message, self.remedy = in_one_line(message), in_one_line(remedy)
+        super().__init__(f"{self.message} {self.remedy}".strip())
+
+
+def in_one_line(text: str) -> str:
+    """The text on one line of at most LONGEST_MESSAGE characters, the middle left out of a longer one.
+
+    What a terminal would obey or hide (escape sequences, writing from right to left) is written as its code.
+    """
+    line = " ".join(part.strip() for part in text.splitlines())
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line).strip()
+    if len(line) <= LONGEST_MESSAGE:
+        return line
+    half = LONGEST_MESSAGE // 2
+    return f"{line[:half]} ... {line[3 - half :]}"
 
 
 class SpecError(UserError):

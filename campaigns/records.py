@@ -5,6 +5,7 @@ Failures are values. An evaluation yields `Measured` or `Failed`, never NaN, nev
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -71,6 +72,13 @@ class Property:
 
 
 UNCERTAINTIES = "uncertainties"
+LARGEST_VALUE = 1e30
+"""No property in any unit is larger; a few such numbers would leave nothing finite in a mean or a variance."""
+
+
+def is_value(number: float) -> bool:
+    """Whether a property can have this value."""
+    return math.isfinite(number) and abs(number) <= LARGEST_VALUE
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,18 @@ from pymatgen.core import Structure
 from sqlalchemy import Row
 
 from campaigns.crystals import crystal_from_json, crystal_to_json
+from campaigns.errors import LedgerError
 from campaigns.ledger import GeneratorRecord, Latent
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
 
+CANDIDATE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""Ids name files and folders, and a ledger may come from anybody."""
+
 
 def candidate_row(candidate: Candidate) -> dict[str, Any]:
+    """Raises ValueError for an id that could name a file elsewhere, and for a disordered crystal."""
+    if not CANDIDATE_ID.fullmatch(candidate.id):
+        raise ValueError(f"{candidate.id!r} is no id of a candidate: letters, digits, '_', '.' and '-', at most 64")
     return {
         "id": candidate.id,
         "round": candidate.round,
@@ -28,6 +36,9 @@ def candidate_row(candidate: Candidate) -> dict[str, Any]:
 
 
 def read_candidate(row: Row[Any]) -> Candidate:
+    """Raises LedgerError for an id that latentore does not write."""
+    if not CANDIDATE_ID.fullmatch(row.id):
+        raise LedgerError(f"the ledger holds a candidate {row.id!r}.", "No latentore wrote it; do not use it.")
     return Candidate(
         id=row.id,
         round=row.round,

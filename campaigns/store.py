@@ -90,6 +90,8 @@ class CampaignStore:
             raise LedgerError(f"{folder}: holds a campaign already.", "Open it, or choose another name.") from None
         except OSError as error:
             raise LedgerError(f"{folder}: cannot be written ({error.strerror}).", "Choose another folder.") from None
+        except OperationalError as error:
+            raise LedgerError(f"{folder}: cannot be written ({error.orig}).", "Choose another folder.") from None
         return cls.open(folder)
 
     @classmethod

@@ -6,7 +6,7 @@ every row of the source keeps its number.
 
 from __future__ import annotations
 
-import gzip
+import io
 import json
 import sqlite3
 import zlib
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Element, Structure
 
+from campaigns.contents import read_content
 from campaigns.errors import UserError
 from campaigns.records import FailureCode
 from generative.protocols import EncodeFailure
@@ -30,8 +31,15 @@ Unread = str | Path | dict[str, Any] | Structure | EncodeFailure  # CIF text, CI
 Row = tuple[str, Unread, Mapping[str, Any]]  # name, crystal, what else its source says about it
 
 FORMATS = f".csv, .csv.gz, .cif, .db, .json, .json.gz, .xyz, .extxyz, a folder of .cif files, {SOURCES}"
+THINNEST_ANG, LONGEST_ANG, LARGEST_ANG3, FARTHEST_CELLS = 0.1, 200.0, 1e6, 100.0
+"""Beyond (the last: atoms so many cells away) is a misprint or worse, and neighbours take minutes or gigabytes."""
+NO_CELL = (
+    f"no cell of a crystal: it must be {THINNEST_ANG:g} to {LONGEST_ANG:g} angstrom wide in every direction, "
+    f"with atoms at most {FARTHEST_CELLS:g} cells away"
+)
 NAME_COLUMNS = ("material_id", "id", "name")
-UNREADABLE = (OSError, EOFError, zlib.error, ValueError, sqlite3.Error)  # what parsers raise on a broken file
+UNREADABLE = (OSError, EOFError, zlib.error, ValueError, RecursionError, sqlite3.Error)
+"""What parsers raise on a broken file."""
 
 
 def read_rows(path: Path, cif_column: str) -> Iterator[Row]:
@@ -71,7 +79,7 @@ def _reader(path: Path) -> Callable[[Path, str], Iterable[Row]]:
 
 
 def _csv(path: Path, cif_column: str) -> Iterator[Row]:
-    table = pd.read_csv(path, low_memory=False)
+    table = pd.read_csv(io.BytesIO(read_content(path)), low_memory=False)
     if cif_column not in table.columns:
         columns = ", ".join(map(str, table.columns))
         raise UserError(
@@ -97,8 +105,7 @@ def _one_cif(path: Path, cif_column: str) -> Iterator[Row]:
 
 
 def _json(path: Path, cif_column: str) -> Iterator[Row]:
-    data = path.read_bytes()
-    document = json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+    document = json.loads(read_content(path))
     if isinstance(document, dict) and {"ids", "nextid"} <= document.keys():
         yield from _ase_database(path, cif_column)
         return
@@ -160,9 +167,23 @@ def _from_atoms(make: Callable[[], Atoms]) -> Structure | EncodeFailure:
         if atoms.cell.rank < 3 or not atoms.pbc.all():
             return unusable("not periodic in three directions")
         species = [Element.from_Z(int(number)) for number in atoms.numbers]
-        return Structure(atoms.cell.array, species, atoms.positions, coords_are_cartesian=True)
+        found = Structure(atoms.cell.array, species, atoms.positions, coords_are_cartesian=True)
+        return found if possible_cell(found) else unusable(NO_CELL)
     except Exception as error:  # whatever a foreign file makes ASE or pymatgen raise
         return unusable(f"atoms cannot be read: {one_line(error)}")
+
+
+def possible_cell(crystal: Structure) -> bool:
+    """Finite, with lattice planes as far apart, and edges and a volume as large, as those of crystals."""
+    matrix = crystal.lattice.matrix
+    if not len(crystal) or not np.isfinite(matrix).all():
+        return False
+    if not np.abs(crystal.frac_coords).max() <= FARTHEST_CELLS:  # nor is it where one is NaN
+        return False
+    edges, volume = np.linalg.norm(matrix, axis=1), abs(float(np.linalg.det(matrix)))
+    faces = np.linalg.norm(np.cross(matrix, np.roll(matrix, 1, axis=0)), axis=1)
+    thick_enough = volume > 0 and volume / faces.max() >= THINNEST_ANG
+    return bool(thick_enough and volume <= LARGEST_ANG3 and edges.max() <= LONGEST_ANG)
 
 
 def _scalars(said: object) -> dict[str, float]:

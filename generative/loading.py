@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from campaigns.errors import UnknownChoiceError, UserError
-from generative.crystal_formats import Unread, one_line, read_rows, unusable
+from generative.crystal_formats import NO_CELL, Unread, one_line, possible_cell, read_rows, unusable
 from generative.protocols import EncodeFailure
 
 
@@ -75,11 +75,14 @@ def read_crystal(item: Unread) -> Structure | EncodeFailure:
     if isinstance(item, Structure | EncodeFailure):
         return item
     try:
-        with warnings.catch_warnings():  # pymatgen tells of rounded coordinates and the like; failures it raises
+        with warnings.catch_warnings(), np.errstate(all="ignore"):  # what is not finite is refused below
+            # pymatgen tells of rounded coordinates and the like; failures it raises
             warnings.filterwarnings("ignore", category=UserWarning, module="pymatgen")
             if isinstance(item, dict):
-                return Structure.from_dict(item)
-            return Structure.from_str(item if isinstance(item, str) else item.read_text("utf-8"), fmt="cif")
+                found = Structure.from_dict(item)
+            else:
+                found = Structure.from_str(item if isinstance(item, str) else item.read_text("utf-8"), fmt="cif")
+            return found if possible_cell(found) else unusable(NO_CELL)
     except Exception as error:  # pymatgen's parsers let any kind through on malformed input
         kind = "structure" if isinstance(item, dict) else "CIF"
         return unusable(f"{kind} cannot be read: {one_line(error)}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -182,11 +183,21 @@ class Trainer:
         self.best = Best(0, math.inf, {})
         self.checkpoint = out / CHECKPOINT
         if self.checkpoint.exists():
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """From the checkpoint, which is read as numbers: code in it is not run."""
+        try:
             state = torch.load(self.checkpoint, weights_only=True)
             self.network.load_state_dict(state["network"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.epoch, self.seconds = state["epoch"], state["seconds"]
             self.best = Best(*state["best"])
+        except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
+            raise UserError(
+                f"{self.checkpoint}: is no checkpoint of this training ({str(error).splitlines()[0][:200]}).",
+                "Remove it to begin again.",
+            ) from error
 
     def run(self) -> VaeNetwork:
         """Train to the last epoch, or until the watched crystals gain no more; returns the best epoch's weights.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from campaigns.errors import UserError
 from campaigns.records import FailureCode
+from campaigns.spreadsheets import as_cell
 from generative.datasets import Codes, Encoded
 from generative.loading import CrystalSet
 from generative.symmetry import space_group
@@ -102,7 +103,8 @@ def refused_rows(crystals: CrystalSet, encoded: Encoded, most_atoms: int) -> pd.
         "reason": [f"{n} atoms in the primitive cell exceed {most_atoms}" for n in large.n_atoms()],
     }
     parts = [part for part in (encoded.refused, pd.DataFrame(rows)) if len(part)]
-    return pd.concat(parts).sort_values("row", ignore_index=True) if parts else encoded.refused
+    found = pd.concat(parts).sort_values("row", ignore_index=True) if parts else encoded.refused
+    return found.map(as_cell)
 
 
 def held_out_rows(encoded: Encoded, settings: TrainingSettings) -> tuple[NDArray[np.bool_], str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import inspect
 import io
 import json
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 from ase.calculators.calculator import Calculator
 from pydantic import Field
@@ -89,13 +90,13 @@ def potential(params: CalculatorParams, device: str) -> Potential:
     except TypeError as error:
         raise ValueError(f"calculator_args must be plain data: {error}") from error
     factory = _import(params.calculator)
+    if not _makes_calculators(factory):  # before it is called: subprocess.Popen can be called as well
+        raise ValueError(f"calculator {params.calculator!r} is no class of ASE calculators; {NAMED}")
     try:
-        made = factory(**params.calculator_args)
+        factory(**params.calculator_args)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"calculator {params.calculator!r} refuses {params.calculator_args}: {reason}") from error
-    if not hasattr(made, "get_potential_energy"):
-        raise ValueError(f"calculator {params.calculator!r} gives a {type(made).__name__}, no ASE calculator; {NAMED}")
     package = params.calculator.partition(":")[0].partition(".")[0]
     suffix = f"-{hashlib.sha256(args_json.encode()).hexdigest()[:8]}" if params.calculator_args else ""
     return Potential(params.calculator, args_json, device, f"{params.calculator}-{_package_version(package)}{suffix}")
@@ -123,6 +124,17 @@ def _import(path: str) -> Any:
     if not callable(factory := getattr(module, attribute, None)):
         raise ValueError(f"calculator {path!r}: module {module_name} has no class {attribute}; {NAMED}")
     return factory
+
+
+def _makes_calculators(factory: Any) -> bool:
+    """A class of ASE calculators, or a function that says in its signature that it returns one."""
+    from ase.calculators.abc import GetPropertiesMixin
+
+    try:
+        made = factory if inspect.isclass(factory) else get_type_hints(factory).get("return")
+    except (TypeError, NameError, AttributeError):
+        return False
+    return inspect.isclass(made) and issubclass(made, GetPropertiesMixin)
 
 
 def _package_version(package: str) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from campaigns.errors import LatentoreError
 from optimizer.commands import beginning, campaigns, generators, installation, outside, references
+from optimizer.outages import outage
 
 COMMANDS = (
     beginning.init,
@@ -46,3 +47,8 @@ def main() -> None:
     except LatentoreError as error:
         print(f"optimize: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if (found := outage(error)) is None:
+            raise
+        print(f"optimize: {found}", file=sys.stderr)
+        sys.exit(found.exit_code)

@@ -229,6 +229,9 @@ def _publish(path: Path, made: MadeSet) -> None:
             os.link(temporary, path)
         except FileExistsError:
             return
+        except OSError:  # a file system without hard links: between this look and the renaming another may come first,
+            if not path.exists():  # with the same phases, as nothing in them depends on who made them
+                os.replace(temporary, path)
         sync_folder(path.parent)
     finally:
         Path(temporary).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 from pymatgen.core import Structure
 
+from campaigns.contents import read_content
 from campaigns.errors import UserError
 from campaigns.records import FailureCode
 from generative.crystal_formats import UNREADABLE, read_rows
@@ -82,6 +84,6 @@ def columns_of(path: Path) -> list[str]:
 def table_columns(path: Path) -> list[str]:
     """The header of a CSV. Raises ValueError where it cannot be read."""
     try:
-        return [str(name) for name in pd.read_csv(path, nrows=0).columns]
+        return [str(name) for name in pd.read_csv(io.BytesIO(read_content(path)), nrows=0).columns]
     except UNREADABLE as error:
         raise ValueError(f"path: {str(path)!r} cannot be read: {' '.join(str(error).split())}") from error

@@ -22,6 +22,8 @@ REINSTALL = f"pip install --force-reinstall --no-deps {OUR_DISTRIBUTION}"
 OUR_PACKAGES = ("campaigns", "generative", "surrogates", "optimizer")
 PYTHONS = ((3, 11), (3, 14))  # first that works, first that does not
 LEAST_FREE_GB = 1.0
+EXTRAS = {"verify": ("sevenn",), "dask": ("dask", "distributed", "dask_jobqueue")}  # and what each is imported as
+NVIDIA_GPUS = ("/proc/driver/nvidia/gpus",)
 SILICON_EV_ATOM = -5.3122
 """Energy of silicon at the lattice constant 5.43 angstrom, by CHGNet 0.3.0."""
 Verdict = Literal["ok", "note", "fault"]
@@ -42,6 +44,7 @@ def examine(folder: Path) -> list[Check]:
     steps: tuple[Callable[[], Iterator[Check]], ...] = (
         _python,
         _packages,
+        _extras,
         _top_level_names,
         _own_files,
         _torch,
@@ -75,6 +78,15 @@ def _packages() -> Iterator[Check]:
             yield Check(name, "ok", found)
         else:
             yield Check(name, "note", f"{found}; figures in the documentation are from {tested_version}")
+
+
+def _extras() -> Iterator[Check]:
+    """What `pip install 'latentore[NAME]'` adds; nobody needs it who does not ask for it."""
+    for extra, modules in EXTRAS.items():
+        lacking = [name for name in modules if importlib.util.find_spec(name) is None]
+        message = f"without {', '.join(lacking)}" if lacking else "installed"
+        remedy = f"pip install '{OUR_DISTRIBUTION}[{extra}]'" if lacking else ""
+        yield Check(f"extra {extra}", "note" if lacking else "ok", message, remedy)
 
 
 def _top_level_names() -> Iterator[Check]:
@@ -126,8 +138,17 @@ def _torch() -> Iterator[Check]:
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
         yield Check("cuda", "ok", f"{names} (CUDA {torch.version.cuda})")
+    elif _has_nvidia_driver():
+        built = f"was built for CUDA {torch.version.cuda}" if torch.version.cuda else "was built for CPUs only"
+        remedy = "Install the build of torch for your driver: https://pytorch.org/get-started/locally."
+        yield Check("cuda", "fault", f"there is an NVIDIA GPU, but torch {torch.__version__} {built}", remedy)
     else:
         yield Check("cuda", "note", f"none; {torch.get_num_threads()} CPU threads are used")
+
+
+def _has_nvidia_driver() -> bool:
+    """A driver that runs and has a GPU, whatever torch can do with it."""
+    return any(Path(folder).is_dir() and any(Path(folder).iterdir()) for folder in NVIDIA_GPUS)
 
 
 def _potential() -> Iterator[Check]:

@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from campaigns.errors import UnknownChoiceError
+from campaigns.spreadsheets import as_cell
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -75,14 +76,7 @@ def _csv(folder: Path, listing: Listing) -> None:
         writer = csv.DictWriter(file, listing.columns, lineterminator="\n")
         writer.writeheader()
         for row in listing.rows:
-            writer.writerow({column: _cell(row[column]) for column in listing.columns})
-
-
-def _cell(value: Any) -> Any:
-    """A spreadsheet runs a cell that begins like a formula; a leading apostrophe makes it text again."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@"):
-        return f"'{value}"
-    return value
+            writer.writerow({column: as_cell(row[column]) for column in listing.columns})
 
 
 def _json(folder: Path, listing: Listing) -> None:

@@ -91,7 +91,7 @@ class JsonLines:
 
     def outcome(self, candidate: Candidate, stages: tuple[StageOutcome, ...], spent: int) -> None:
         self.tally.spent = spent
-        self.tally.add(candidate, stages)
+        formula = self.tally.add(candidate, stages)
         failed, stopped = first_failure(stages), kept_out(stages)
         reason = failed or stopped
         best, left = self.tally.best(), self.tally.seconds_left()
@@ -100,7 +100,7 @@ class JsonLines:
             "outcome",
             round=candidate.round,
             id=candidate.id,
-            formula=self.tally.formulas[-1],
+            formula=formula,
             arm=candidate.arm,
             state="failed" if failed else "kept_out" if stopped else "measured",
             code=reason.code.value if reason else None,

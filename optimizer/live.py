@@ -93,11 +93,10 @@ class Live:
     def outcome(self, candidate: Candidate, stages: tuple[StageOutcome, ...], spent: int) -> None:
         """One candidate is done; `spent` calls so far."""
         self.tally.spent = spent
-        self.tally.add(candidate, stages)
+        formula = self.tally.add(candidate, stages)
         self.progress.update(self.task, completed=spent, note=self.best(), left=self.left())
         if not self.terminal:
             said = [self._said(stages), self.best(), self.left()]
-            formula = self.tally.formulas[-1]
             self._line(f"  {spent}/{self.tally.calls}  {candidate.id} {formula}: {'; '.join(filter(None, said))}")
 
     def _line(self, text: str) -> None:

@@ -24,7 +24,7 @@ from optimizer.gates import exhausted_stage, gates_of_round
 from optimizer.heartbeat import heartbeat
 from optimizer.json_lines import JsonLines, emit
 from optimizer.live import Live
-from optimizer.narration import feasibility, last_proposal, proposal_figures
+from optimizer.narration import last_proposal, proposal_figures
 from optimizer.phases import evaluation_seed
 from optimizer.proposal import propose_phase
 from optimizer.refinement import current_generator, refine_phase, refinement_due
@@ -174,7 +174,7 @@ class _Campaign:
         """Tell why the round that was just proposed looks where it does."""
         if record := last_proposal(self.store.rounds()):
             tally = self.live.tally
-            self.live.proposed(proposal_figures(record), feasibility(tally.values, tally.objective))
+            self.live.proposed(proposal_figures(record), (tally.feasible, tally.complete))
 
     def _refine(self, round: int) -> None:
         """Retrain the generator where the schedule asks for it and calls are left that could gain by it."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from campaigns.errors import UserError
-from campaigns.records import Property
+from campaigns.records import Property, is_value
+from campaigns.spreadsheets import as_cell
 
 CANDIDATE, FORMULA, FILE, FAILURE, RELAXED = "candidate", "formula", "file", "failure", "relaxed_file"
 MANIFEST = "manifest.csv"
@@ -73,7 +73,7 @@ def manifest_text(lines: Sequence[tuple[str, str, str]], properties: Sequence[Pr
     columns = manifest_columns(properties)
     table = csv.writer(text, lineterminator="\n")
     table.writerow(columns)
-    table.writerows([*line, *[""] * (len(columns) - 3)] for line in lines)
+    table.writerows([*map(as_cell, line), *[""] * (len(columns) - 3)] for line in lines)
     return text.getvalue()
 
 
@@ -169,4 +169,4 @@ def _finite(cell: str) -> float | None:
         number = float(cell)
     except ValueError:
         return None
-    return number if math.isfinite(number) and "_" not in cell else None
+    return number if is_value(number) and "_" not in cell else None

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
 from pymatgen.core import Structure
 
-from campaigns.records import Failed, FailureCode, Measured
+from campaigns.records import Failed, FailureCode, Measured, is_value
 
 
 def one_by_one(
@@ -26,9 +25,9 @@ def one_by_one(
 
 
 def finite_or_failed(outcome: Measured | Failed) -> Measured | Failed:
-    """INVALID_VALUE in place of any NaN or infinity."""
+    """INVALID_VALUE in place of any NaN or infinity, or a number that no property can have."""
     if isinstance(outcome, Measured):
         for name, value in outcome.values.items():
-            if not np.isfinite(value):
+            if not is_value(float(value)):
                 return Failed(FailureCode.INVALID_VALUE, f"{name} came out as {value}")
     return outcome

@@ -20,8 +20,11 @@ def nondominated_layers(points: Sequence[Point]) -> list[list[int]]:
     """Indices by layer, ascending in each: the Pareto front, the front of the rest, and so on. Equal points share one.
 
     One or two goals, n log n: met from the first goal's best downwards, a point belongs to the first layer that holds
-    nothing as good in the second goal (Jensen, IEEE Trans. Evol. Comput. 7, 503 (2003)).
+    nothing as good in the second goal (Jensen, IEEE Trans. Evol. Comput. 7, 503 (2003)). Raises ValueError for more
+    goals.
     """
+    if any(len(point) not in (1, 2) for point in points):
+        raise ValueError("layers are defined here for one or two goals")
     layers: dict[Point, int] = {}
     lowest: list[float] = []  # minus the best second goal of each layer so far, ascending
     for point in sorted(set(points), reverse=True):

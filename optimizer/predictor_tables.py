@@ -8,6 +8,7 @@ each process fits it again from the features, to the same one.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pymatgen.core import Composition, Structure
 
+from campaigns.contents import read_content
+from campaigns.records import is_value
 from generative.crystal_formats import UNREADABLE
 from optimizer.crystal_files import read_crystals
 from surrogates.predictors import features
@@ -100,14 +103,14 @@ def _read(table: PredictorTable) -> tuple[LabelledRows, int]:
         seen |= set(value)
         try:
             label = float(value[table.column])
-            if not np.isfinite(label):
+            if not is_value(label):
                 raise ValueError("no finite value")
             if isinstance(given, Structure):
                 found.append((features.crystal_features(given), label, given.composition))
             else:
                 composition = Composition(given)
                 found.append((features.composition_features(composition), label, composition))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             n_refused += 1
     if not found:
         raise ValueError(
@@ -125,7 +128,7 @@ def _rows(table: PredictorTable) -> Iterator[tuple[dict[str, Any], Structure | s
             yield found.columns, found.crystal if isinstance(found.crystal, Structure) else None
         return
     try:
-        frame = pd.read_csv(table.path)
+        frame = pd.read_csv(io.BytesIO(read_content(Path(table.path))))
     except UNREADABLE as error:
         raise ValueError(f"path: {table.path!r} cannot be read as CSV: {error}") from error
     for name in (table.formula_column, table.column):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 from pymatgen.core import Structure
 from torch import Tensor
 
+from campaigns.crystals import crystal_from_json, crystal_to_json
 from campaigns.records import Candidate
 from campaigns.store import CampaignStore
+from generative.protocols import EncodeFailure
 from generative.representations.wyckoff import fingerprint
 from optimizer.admission import Admitted, admit
 from optimizer.build import Parts
@@ -86,7 +89,13 @@ def _with_relatives(parts: Parts, pool: Tensor, arms: Sequence[str], seed: int) 
 def _marks(store: CampaignStore, known: Evidence) -> set[str]:
     """Fingerprints of everything proposed, and of what it relaxed to: measured already."""
     crystals = [*(c.crystal for c in store.candidates()), *known.measured]
-    return {mark for x in crystals if isinstance(mark := fingerprint(x), str)}
+    return {mark for x in crystals if isinstance(mark := _mark(crystal_to_json(x)), str)}
+
+
+@lru_cache(maxsize=65_536)
+def _mark(crystal: str) -> str | EncodeFailure:
+    """Fingerprint of a crystal as JSON: milliseconds each, and every round asks for those of all rounds before."""
+    return fingerprint(crystal_from_json(crystal))
 
 
 def _choose(

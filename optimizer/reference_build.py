@@ -33,7 +33,7 @@ from generative.loading import read_crystal
 from generative.protocols import EncodeFailure
 from generative.representations.wyckoff import fingerprint
 from optimizer.calculators import CHGNET, CalculatorParams, Potential, potential
-from optimizer.references import COLUMNS, CRYSTAL_COLUMN, POTENTIAL_COLUMN
+from optimizer.reference_files import COLUMNS, CRYSTAL_COLUMN, POTENTIAL_COLUMN
 from optimizer.relaxation import RelaxationLimits, relax, single_point_energy
 
 BATCH = 16

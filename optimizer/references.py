@@ -7,15 +7,10 @@ much it rests on, and `optimizer.hull` makes competing phases where it is too li
 
 from __future__ import annotations
 
-import csv
-import gzip
-import hashlib
-import io
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
 
@@ -27,20 +22,15 @@ from pymatgen.core import Composition, Structure
 
 from campaigns.crystals import crystal_from_json
 from campaigns.elements import SYMBOLS
-from campaigns.errors import UserError
 from campaigns.records import Failed
 from generative.protocols import EncodeFailure
 from generative.representations.wyckoff import fingerprint
 from generative.symmetry import mendeleev_rank
 from optimizer.calculators import MP2020_POTENTIALS
 from optimizer.elemental_references import ElementalReferences, elemental_references
+from optimizer.reference_files import BUNDLED_POTENTIAL, FORMULA_PART, read_reference_rows
 
-COLUMNS = ("material_id", "formula", "space_group", "fingerprint", "energy_ev_atom")
 GROUPED_PART = re.compile(r"\(([^()]*)\)([\d.]*)")  # "(HoSe2)2" in "Ca(HoSe2)2"
-FORMULA_PART = re.compile(r"([A-Z][a-z]?)([\d.]*)")
-POTENTIAL_COLUMN, CRYSTAL_COLUMN = "potential", "crystal"  # a table may have these as well
-BUILD_REMEDY = "Give a table made by `optimize references build`."
-BUNDLED_POTENTIAL = "chgnet-0.3.0"
 COLUMN_OF = {symbol: column for column, symbol in enumerate(SYMBOLS)}
 
 
@@ -113,7 +103,7 @@ class ReferenceTable:
         """The bundled table, or a user's file with the same columns, and with it the rows of the tables `own`.
 
         Rows of `own` whose energies are another potential's take part in novelty only. Read once per process. Raises
-        UserError where a file is missing or lacks a column.
+        UserError where a file is missing or holds something else, see `optimizer.reference_files`.
         """
         place = None if path is None else str(Path(path).resolve())
         return _load_all(place, tuple(str(Path(each).resolve()) for each in own))
@@ -328,36 +318,14 @@ def _load_all(path: str | None, own: tuple[str, ...]) -> ReferenceTable:
 
 @lru_cache(maxsize=8)
 def _load(path: str | None) -> ReferenceTable:
-    if path is None:
-        content = files("optimizer").joinpath("data/reference.csv.gz").read_bytes()
-    else:
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}.", BUILD_REMEDY) from None
-    csv.field_size_limit(10_000_000)
-    text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    rows = csv.DictReader(io.StringIO(text.decode("utf-8")))
-    if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
-        raise UserError(
-            f"{path}: lacks the column {missing[0]}.",
-            f"A reference table has the columns {', '.join(COLUMNS)}.",
-        )
-    cells, crystals, potentials = [], [], set()
-    for row in rows:
-        cells.append([row[name] for name in COLUMNS])
-        crystals.append(row.get(CRYSTAL_COLUMN) or "")
-        potentials.add(row.get(POTENTIAL_COLUMN) or BUNDLED_POTENTIAL)
-    if len(potentials) != 1:
-        raise UserError(f"{path}: holds {'energies of several potentials' if potentials else 'no row'}.", BUILD_REMEDY)
-    ids, formulas, groups, codes, energies = zip(*cells, strict=True)
+    rows = read_reference_rows(None if path is None else Path(path))
     return ReferenceTable(
-        material_ids=ids,
-        formulas=formulas,
-        space_groups=np.array([int(group or 0) for group in groups]),
-        fingerprints=codes,
-        energies_ev_atom=np.array([float(energy) if energy else np.nan for energy in energies]),
-        version=hashlib.sha256(text).hexdigest()[:12],
-        potential=potentials.pop(),
-        crystals=tuple(crystals) if any(crystals) else (),
+        material_ids=rows.material_ids,
+        formulas=rows.formulas,
+        space_groups=np.array(rows.space_groups),
+        fingerprints=rows.fingerprints,
+        energies_ev_atom=np.array(rows.energies_ev_atom),
+        version=rows.version,
+        potential=rows.potential,
+        crystals=rows.crystals,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from campaigns.ledger import RoundRecord
 from campaigns.records import Candidate, Failed, Measured, StageOutcome, final_crystal, first_failure, last_values
+from campaigns.spec import CampaignSpec
 from campaigns.store import CampaignStore
 from optimizer.narration import feasibility, last_proposal, proposal_figures, why
 from optimizer.objective import CampaignObjective
@@ -29,7 +30,7 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
     driver = store.driver
     phases = store.rounds()
     events = store.events()
-    failed = failures_by_stage(store)
+    failed = failures_by_stage(store, outcomes)
     budget_spent = spent.calls >= spec.budget.oracle_calls or any(e.kind == STAGE_SPENT for e in events)
     return {
         "campaign": spec.name,
@@ -76,7 +77,7 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
         ],
         "failures": _over_stages(failed),
         "failures_by_stage": failed,
-        "best": _best(store),
+        "best": _best(spec, candidates, outcomes),
         "events": [
             {"at": event.at, "kind": event.kind, "message": event.message}
             for event in [event for event in events if event.kind != CLOCK][-LAST_EVENTS:]
@@ -118,11 +119,11 @@ def _competing(outcomes: Mapping[str, Sequence[StageOutcome]]) -> dict[str, int]
 
 def _in_hand(store: CampaignStore, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
     """What is being evaluated now, by which process, since when, and when that gave its last sign of life."""
-    formulas = {c.id: c.crystal.composition.reduced_formula for c in candidates}
+    crystals = {c.id: c.crystal for c in candidates}
     return [
         {
             "id": lease.candidate_id,
-            "formula": formulas[lease.candidate_id],
+            "formula": crystals[lease.candidate_id].composition.reduced_formula,
             "since": lease.owner.since,
             "pid": lease.owner.pid,
             "host": lease.owner.host,
@@ -145,12 +146,17 @@ def hours_spent(store: CampaignStore) -> float:
     return float(sum(event.data["hours"] for event in store.events() if event.kind == CLOCK))
 
 
-def failures_by_stage(store: CampaignStore) -> dict[str, dict[str, int]]:
-    """Stage -> failure code -> count, most frequent first; "before any oracle" holds what was screened out."""
+def failures_by_stage(
+    store: CampaignStore, outcomes: Mapping[str, Sequence[StageOutcome]] | None = None
+) -> dict[str, dict[str, int]]:
+    """Stage -> failure code -> count, most frequent first; "before any oracle" holds what was screened out.
+
+    `outcomes` are the store's where they were read already: thousands take seconds.
+    """
     counts: dict[str, Counter[str]] = {}
     for phase in store.rounds():
         counts.setdefault("before any oracle", Counter()).update(phase.failures)
-    for stages in store.outcomes().values():
+    for stages in (store.outcomes() if outcomes is None else outcomes).values():
         for stage in stages:
             if isinstance(stage.outcome, Failed):
                 counts.setdefault(stage.stage, Counter())[stage.outcome.code.value] += 1
@@ -173,13 +179,14 @@ def _over_stages(by_stage: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     return dict(total.most_common())
 
 
-def _best(store: CampaignStore) -> dict[str, Any] | None:
+def _best(
+    spec: CampaignSpec, candidates: Sequence[Candidate], outcomes: Mapping[str, Sequence[StageOutcome]]
+) -> dict[str, Any] | None:
     """The best feasible candidate so far, known materials included."""
-    outcomes = store.outcomes()
-    evaluated = [candidate for candidate in store.candidates() if candidate.id in outcomes]
+    evaluated = [candidate for candidate in candidates if candidate.id in outcomes]
     stages = [outcomes[candidate.id] for candidate in evaluated]
     values = [None if first_failure(each) else last_values(each) for each in stages]
-    index = CampaignObjective.from_spec(store.spec).best(values)
+    index = CampaignObjective.from_spec(spec).best(values)
     if index is None:
         return None
     crystal = final_crystal(stages[index], evaluated[index].crystal)

@@ -14,19 +14,27 @@ class Tally:
 
     def __init__(self, objective: CampaignObjective, calls: int, spent: int) -> None:
         self.objective, self.calls = objective, calls
-        self.formulas: list[str] = []
-        self.values: list[Values] = []
+        self.leading: list[tuple[str, Values]] = []  # formula and values of those that nothing beats so far
         self.failures: Counter[str] = Counter()
+        self.feasible, self.complete = 0, 0  # within the bounds, and measured completely
         self.spent, self.first = spent, spent
         self.started = time.monotonic()
 
-    def add(self, candidate: Candidate, stages: tuple[StageOutcome, ...]) -> None:
-        """One evaluated candidate, of this session or an earlier one."""
-        failed = first_failure(stages)
-        self.formulas.append(final_crystal(stages, candidate.crystal).composition.reduced_formula)
-        self.values.append(None if failed else last_values(stages))
-        if failed:
+    def add(self, candidate: Candidate, stages: tuple[StageOutcome, ...]) -> str:
+        """One evaluated candidate, of this session or an earlier one; its formula.
+
+        Only those that no other beats are kept: the best is among them, and a campaign may have 10,000 candidates.
+        """
+        formula = final_crystal(stages, candidate.crystal).composition.reduced_formula
+        if failed := first_failure(stages):
             self.failures[failed.code.value] += 1
+            return formula
+        values = last_values(stages)
+        self.complete += self.objective.complete(values)
+        self.feasible += self.objective.feasible(values)
+        leading = [*self.leading, (formula, values)]
+        self.leading = [leading[i] for i in self.objective.front([values for _, values in leading])]
+        return formula
 
     def begin(self) -> None:
         """The first candidate is handed out: what came before, loading weights, says nothing of the pace."""
@@ -35,8 +43,11 @@ class Tally:
 
     def best(self) -> tuple[str, dict[str, float]] | None:
         """Formula and values of the best feasible candidate so far."""
-        index = self.objective.best(self.values)
-        return None if index is None else (self.formulas[index], dict(self.values[index] or {}))
+        index = self.objective.best([values for _, values in self.leading])
+        if index is None:
+            return None
+        formula, values = self.leading[index]
+        return formula, dict(values or {})
 
     def seconds_left(self) -> float | None:
         """At the pace of this session; None before anything was done in it."""

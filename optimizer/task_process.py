@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 STARTUP_SECONDS = 600.0  # to import and to load models, on a busy file system
 GIB = 1024**3
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # as campaigns.workers does
 OK, RAISED, DIED, TIMED_OUT = "ok", "raised", "died", "timed out"
 
 
@@ -48,7 +49,7 @@ class TaskProcess:
             [sys.executable, "-m", "optimizer.task_process", str(theirs.fileno()), limit],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env=os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             start_new_session=True,  # a terminal's Ctrl-C is for the driver
         )
         theirs.close()

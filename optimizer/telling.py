@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 Stages = tuple[StageOutcome, ...]
+LARGEST_RELAXED_BYTES = 200_000_000  # of a vasprun.xml
 
 
 @dataclass
@@ -145,18 +146,27 @@ class _Taker:
         return StageOutcome(KIND, self.oracle.version, outcome)
 
     def _relaxed(self, name: str, crystal: Structure) -> Structure:
+        import numpy as np
         from pymatgen.core import Structure
 
+        from generative.crystal_formats import NO_CELL, one_line, possible_cell
+
         path = self.folder / name
+        if not path.resolve().is_relative_to(self.folder.resolve()):  # tables come from other people
+            raise _Refused(f"relaxed_file {name!r} lies outside the table's folder; put it beside the table")
+        if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST_RELAXED_BYTES):
+            raise _Refused(f"relaxed_file {name!r} is no file of at most {LARGEST_RELAXED_BYTES:,} bytes")
         try:
-            with warnings.catch_warnings():
+            with np.errstate(all="ignore"), warnings.catch_warnings():
                 # coordinates like 0.3333 are rounded: no news; nor is a POSCAR without elements read otherwise
                 warnings.filterwarnings("ignore", message="Issues encountered while parsing CIF")
                 found = Structure.from_file(path)
         except FileNotFoundError:
             raise _Refused(f"relaxed_file {name!r}: no such file beside the table") from None
         except Exception as error:  # parsers of many formats raise what they like
-            raise _Refused(f"relaxed_file {name!r} cannot be read: {' '.join(str(error).split())}") from None
+            raise _Refused(f"relaxed_file {name!r} cannot be read: {one_line(error)}") from None
+        if not possible_cell(found):
+            raise _Refused(f"relaxed_file {name!r} holds {NO_CELL}")
         given, wanted = found.composition.reduced_formula, crystal.composition.reduced_formula
         if not found.is_ordered or given != wanted:
             raise _Refused(f"relaxed_file {name!r} holds {given}, not {wanted}")

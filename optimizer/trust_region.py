@@ -95,14 +95,18 @@ def _length(history: Sequence[Observation], objective: CampaignObjective) -> tup
 def _progress_by_round(history: Sequence[Observation], objective: CampaignObjective) -> list[tuple[int, float]]:
     """Best so far after each round: (1, progress) once one is feasible, (0, -least violation) before."""
     reference = objective.reference([item.values for item in history])
-    levels = []
-    for number in sorted({item.round for item in history}):
-        so_far = [item.values for item in history if item.round <= number]
-        progress = objective.progress(so_far, reference)
-        if progress is not None:
-            levels.append((1, progress))
-        else:
-            levels.append((0, max((-objective.violation(v) for v in so_far), default=-math.inf)))
+    by_round: dict[int, list[Values]] = {}
+    for item in history:
+        by_round.setdefault(item.round, []).append(item.values)
+    levels: list[tuple[int, float]] = []
+    leading: list[Values] = []  # who is not beaten so far: progress rests on them alone
+    closest = -math.inf
+    for number in sorted(by_round):
+        found = [*leading, *by_round[number]]
+        leading = [found[i] for i in objective.front(found)]
+        closest = max([closest, *(-objective.violation(values) for values in by_round[number])])
+        progress = objective.progress(leading, reference)
+        levels.append((0, closest) if progress is None else (1, progress))
     return levels
 
 

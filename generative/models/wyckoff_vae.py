@@ -79,12 +79,21 @@ class WyckoffVae:
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> WyckoffVae:
-        """Read `model.safetensors` and `settings.json`. Raises ValueError naming the folder where one is missing."""
+        """Read `model.safetensors` and `settings.json`, which hold numbers and no code.
+
+        Raises ValueError naming the folder where one is missing or is something else.
+        """
         weights, settings = folder / "model.safetensors", folder / "settings.json"
         if not (weights.exists() and settings.exists()):
             raise ValueError(f"weights: {str(folder)!r} holds no model.safetensors with settings.json; use `bundled`")
-        config = json.loads(settings.read_text())
-        data = weights.read_bytes()
+        try:
+            return cls._read(folder, weights.read_bytes(), json.loads(settings.read_text("utf-8")), device)
+        except (SafetensorError, KeyError, TypeError, AttributeError, ValueError, RuntimeError, OSError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise ValueError(f"weights: {str(folder)!r} holds no generator of this version: {why}") from error
+
+    @classmethod
+    def _read(cls, folder: Path, data: bytes, config: dict[str, Any], device: torch.device) -> WyckoffVae:
         state = load(data)
         network = VaeNetwork(
             latent=config["latent"],

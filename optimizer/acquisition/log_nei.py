@@ -10,9 +10,6 @@ means nothing while no measured point is feasible: then the batch maximises qLog
 from __future__ import annotations
 
 import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -21,14 +18,13 @@ from botorch.acquisition.logei import qLogNoisyExpectedImprovement, qLogProbabil
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
 from botorch.acquisition.objective import GenericMCObjective
-from botorch.exceptions import BotorchWarning
 from botorch.posteriors import GPyTorchPosterior
 from botorch.sampling import SobolQMCNormalSampler
 from botorch.utils.sampling import manual_seed
-from linear_operator.utils.warnings import NumericalWarning
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from optimizer.numerical_notices import expected_notices
 from optimizer.objective import CampaignObjective
 from optimizer.pareto import reference_point
 from optimizer.protocols import ProposalContext
@@ -80,7 +76,7 @@ class LogNEI:
         if len(context.pool) == 0 or q < 1:
             return torch.empty(0, dtype=torch.long)
         # BoTorch draws a few numbers from the global generator (pruning, bound on infeasible values)
-        with manual_seed(seed), torch.no_grad(), _expected_warnings():
+        with manual_seed(seed), torch.no_grad(), expected_notices():
             function = self._function(fitted, objective, context, seed)
             return self._greedy(function, context, q)
 
@@ -170,15 +166,3 @@ def _spread(utilities: Tensor) -> Tensor:
         return torch.ones_like(utilities[0])
     spread = utilities.std(dim=0)
     return torch.where(spread > 1e-9, spread, torch.ones_like(spread))
-
-
-@contextmanager
-def _expected_warnings() -> Iterator[None]:
-    """Silence three notices BoTorch handles itself: it adds jitter, resamples, or bounds the infeasible
-    value.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="A not p.d., added jitter", category=NumericalWarning)
-        warnings.filterwarnings("ignore", message="Low-rank cholesky updates failed", category=BotorchWarning)
-        warnings.filterwarnings("ignore", message="When all training points are infeasible", category=BotorchWarning)
-        yield

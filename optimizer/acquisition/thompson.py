@@ -17,6 +17,7 @@ from botorch.utils.sampling import manual_seed
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from optimizer.numerical_notices import expected_notices
 from optimizer.objective import CampaignObjective
 from optimizer.protocols import ProposalContext
 from surrogates.protocols import FittedSurrogate
@@ -52,7 +53,7 @@ class Thompson:
         rows = rows[: max(self.params.max_pool, q)]  # the pool is in random order
         generator = torch.Generator().manual_seed(seed)
         weights = torch.rand(q, len(objective.goals), generator=generator, dtype=torch.float64)
-        with torch.no_grad(), manual_seed(seed):
+        with torch.no_grad(), manual_seed(seed), expected_notices():
             pool = context.pool[rows].to(device=context.device, dtype=torch.float64)
             posterior = cast(GPyTorchPosterior, fitted.model.posterior(pool))
             draws = posterior.rsample(torch.Size([q])).cpu()  # [q, n, m]

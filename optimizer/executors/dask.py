@@ -30,7 +30,8 @@ from campaigns.errors import UserError
 from campaigns.records import FailureCode
 from campaigns.spec import Strict
 from campaigns.workers import cores, interrupts_ignored
-from optimizer.task_process import DIED, OK, RAISED, TIMED_OUT, Answer, attend, end_attended
+from optimizer.attending import CODES, result_of
+from optimizer.task_process import Answer, attend, end_attended
 
 if TYPE_CHECKING:
     from optimizer.protocols import ExecutorContext
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 15
 FIRST_WORKER_SECONDS = 60.0
 IN_QUEUE_SECONDS = 24 * 3600.0
-CODES = {DIED: FailureCode.WORKER_DIED, TIMED_OUT: FailureCode.TIMED_OUT}
 
 
 class Slurm(Strict):
@@ -146,7 +146,9 @@ class DaskExecutor(Executor):
             if answer.status in CODES and len(failed_on) + 1 < self._params.attempts and not self._closed:
                 self._send(future, task, (*failed_on, worker))
                 return
-            _settle(future, answer, len(failed_on) + 1)
+            result = result_of(answer, len(failed_on) + 1)
+            if not future.cancelled():
+                future.set_result(result)
         except KilledWorker as error:
             _fail(future, _lost(FailureCode.WORKER_DIED, f"{error.allowed_failures + 1} workers died on this crystal"))
         except (CancelledError, CommClosedError, OSError) as error:
@@ -182,18 +184,6 @@ def _attended(setup: bytes, task: bytes, seconds: float, memory_gib: float | Non
     from distributed import get_worker
 
     return get_worker().address, attend(setup, task, seconds, memory_gib)
-
-
-def _settle(future: Future[Any], answer: Answer, attempts: int) -> None:
-    if answer.status == OK:
-        result = pickle.loads(answer.content)
-        if not future.cancelled():
-            future.set_result(result)
-    elif answer.status == RAISED:
-        _fail(future, pickle.loads(answer.content))
-    else:
-        times = f", {attempts} times" if attempts > 1 else ""
-        _fail(future, _lost(CODES[answer.status], f"{answer.message}{times}", answer.seconds))
 
 
 def _fail(future: Future[Any], error: BaseException) -> None:

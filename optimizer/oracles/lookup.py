@@ -20,6 +20,7 @@ from pydantic import Field, field_validator
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Structure
 
+from campaigns.contents import read_content
 from campaigns.records import Failed, FailureCode, Measured, Property
 from campaigns.spec import Strict
 from generative.protocols import EncodeFailure
@@ -128,7 +129,7 @@ def build(params: Params, context: OracleContext) -> LookupOracle:
 
 @lru_cache(maxsize=4)
 def _table(path: str) -> pd.DataFrame:
-    return pd.read_csv(io.BytesIO(Path(path).read_bytes()), compression="gzip" if path.endswith(".gz") else None)
+    return pd.read_csv(io.BytesIO(read_content(Path(path))))
 
 
 @lru_cache(maxsize=4)

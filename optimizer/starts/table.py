@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from campaigns.records import FailureCode
+from campaigns.records import FailureCode, is_value
 from campaigns.spec import SearchSpace, Strict
 from generative.protocols import DecodeFailure, Generator
 from optimizer.crystal_files import columns_of, located, read_crystals, require_crystal
@@ -40,7 +40,7 @@ class LabelledTable:
             values = {name: _number(found.columns.get(column)) for name, column in self.columns}
             if isinstance(found.crystal, DecodeFailure):
                 yield found.crystal
-            elif not all(math.isfinite(value) for value in values.values()):
+            elif not all(map(is_value, values.values())):
                 yield DecodeFailure(FailureCode.INVALID_VALUE, f"{found.source}: a property is empty or no number")
             else:
                 yield StartCrystal(found.crystal, values, found.source)

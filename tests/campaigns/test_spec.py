@@ -170,5 +170,5 @@ def test_a_long_value_is_cut_short():
 
 @pytest.mark.parametrize(("given", "kind"), [({}, "log_nei"), ({"batch_size": 16}, "thompson")])
 def test_large_batches_are_drawn_by_thompson_sampling_unless_said_otherwise(given, kind):
-    assert parse_spec(_minimal(**given)).acquisition.kind == kind
-    assert parse_spec(_minimal(**given, acquisition="random")).acquisition.kind == "random"
+    assert parse_spec(SHORTEST | given).acquisition.kind == kind
+    assert parse_spec(SHORTEST | given | {"acquisition": "random"}).acquisition.kind == "random"

@@ -12,7 +12,7 @@ from pymatgen.core import Composition
 
 from optimizer import competing
 from optimizer.calculators import CalculatorParams, Potential, potential
-from optimizer.competing import cache_folder, competing_phases, plan, require_cache
+from optimizer.competing import MadeSet, cache_folder, competing_phases, plan, require_cache
 from optimizer.hull import NEAR_EV_ATOM, competing_corners, judged_distance
 from optimizer.references import ReferenceTable
 
@@ -84,6 +84,18 @@ def test_a_set_is_made_once_and_the_first_file_counts(table, emt, cache, monkeyp
     monkeypatch.setattr(EMT, "calculate", None)  # asking it now would fail
     assert competing_phases(["Ag", "Cu"], 2, emt, table, 1) == first
     assert json.loads(before)["phases"]
+
+
+def test_a_file_system_without_hard_links_will_do(tmp_path, monkeypatch):
+    def refuse(source: object, target: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(competing.os, "link", refuse)
+    path, made = tmp_path / "made" / "Ag-Cu.json", MadeSet("Ag-Cu", (), 1, 0, 0, 0.5)
+    competing._publish(path, made)
+    competing._publish(path, MadeSet("Ag-Cu", (), 2, 0, 0, 0.5))  # another process, a moment later
+    assert competing._read(path) == made
+    assert [each.name for each in path.parent.iterdir()] == ["Ag-Cu.json"]
 
 
 def test_more_formulas_and_another_potential_are_other_files(table, emt, cache):

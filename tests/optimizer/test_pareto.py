@@ -24,6 +24,18 @@ def test_layers_of_a_small_set():
     assert nondominated_layers([(1.0,), (3.0,), (3.0,)]) == [[1, 2], [0]]
 
 
+@pytest.mark.parametrize("goals", [1, 2])
+def test_layers_are_those_of_the_definition(goals):
+    source = random.Random(goals)
+    for n in (1, 5, 60):
+        points = [tuple(float(source.randrange(8)) for _ in range(goals)) for _ in range(n)]
+        left, expected = list(range(n)), []
+        while left:
+            expected.append([i for i in left if not any(dominates(points[j], points[i]) for j in left)])
+            left = [i for i in left if i not in expected[-1]]
+        assert nondominated_layers(points) == expected
+
+
 def test_equal_points_do_not_dominate_each_other():
     assert not dominates((1.0, 1.0), (1.0, 1.0))
     assert dominates((1.0, 2.0), (1.0, 1.0))
@@ -54,6 +66,8 @@ def test_points_below_the_reference_count_nothing():
 def test_what_is_not_defined_is_refused():
     with pytest.raises(ValueError, match="at least one point"):
         reference_point([])
+    with pytest.raises(ValueError, match="one or two goals"):
+        nondominated_layers([(1.0, 1.0, 1.0)])
     with pytest.raises(ValueError, match="one or two goals"):
         hypervolume([(1.0, 1.0, 1.0)], (0.0, 0.0, 0.0))
 

@@ -12,7 +12,8 @@ from campaigns.records import Failed, FailureCode
 from generative.protocols import EncodeFailure
 from optimizer import references
 from optimizer.elemental_references import elemental_references
-from optimizer.references import COLUMNS, ReferenceTable
+from optimizer.reference_files import COLUMNS
+from optimizer.references import ReferenceTable
 
 ELEMENTS = elemental_references().energy_ev_atom
 NACL = "225:ClNa:4a-Na,4b-Cl"

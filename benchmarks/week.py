@@ -1,0 +1,164 @@
+"""A campaign as long as a week's, with an oracle that takes no time: memory, time per round, size of the ledger.
+
+    python -m benchmarks.week --calls 10000 --folder week
+    python -m benchmarks.week --calls 10000 --folder week --session 2000   # in pieces: run it again to go on
+
+Random choice from a small pool and a surrogate that knows nothing (its own growth is measured elsewhere), so that what
+grows with the calls is what the campaign itself keeps and reads. Every
+thousand calls (`--every`): resident memory of this process, the mean seconds of a round since the last line, of a
+`status`, the ledger's megabytes, and at the end the seconds of an export. Bars: memory within 10 % after the first
+thousand; a round of the last thousand at most twice as long as one of the second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from campaigns.errors import CampaignInterrupted
+from campaigns.spec import parse_spec
+from campaigns.store import CampaignStore
+from optimizer.export import export_campaign
+from optimizer.known import known_to
+from optimizer.loop import run_campaign
+from optimizer.status import campaign_status
+from surrogates.models import exact_gp
+
+NAME = "week"
+
+
+@dataclass(frozen=True)
+class Ignorance:
+    """A surrogate and what is fitted of it: mean 0, variance 1."""
+
+    outcomes: int
+
+    def fit(self, z: Tensor, y: Tensor, *, observed: Tensor, noise: Tensor | None = None) -> Ignorance:
+        return self
+
+    @property
+    def report(self) -> SimpleNamespace:
+        return SimpleNamespace(outcomes={})
+
+    @property
+    def model(self) -> Ignorance:
+        return self
+
+    def posterior(self, z: Tensor) -> SimpleNamespace:
+        shape = (len(z), self.outcomes)
+        return SimpleNamespace(mean=torch.zeros(shape), variance=torch.ones(shape))
+
+
+def campaign(calls: int, batch: int) -> dict[str, Any]:
+    return {
+        "name": NAME,
+        "seed": 1,
+        "workers": 1,
+        "start": [{"kind": "generator_samples", "n": batch}],
+        "oracles": ["volume", "density"],
+        "objectives": {"density_g_cm3": "maximize"},
+        "acquisition": "random",
+        "descriptors": False,
+        "batch_size": batch,
+        "pool_size": max(3 * batch, 32),
+        "budget": {"oracle_calls": calls},
+    }
+
+
+def resident_mb() -> float:
+    """Of this process, by proc(5)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
+
+
+def line(run: Path, rounds_before: int, seconds: float) -> dict[str, Any]:
+    with CampaignStore.open(run) as store:
+        calls, rounds = store.spent().calls, len(store.rounds())
+        started = time.monotonic()
+        campaign_status(store)
+        status = time.monotonic() - started
+    done = max(1, (rounds - rounds_before) // 2)
+    return {
+        "calls": calls,
+        "phases": rounds,
+        "resident_mb": round(resident_mb(), 1),
+        "seconds_per_round": round(seconds / done, 3),
+        "status_seconds": round(status, 3),
+        "ledger_mb": round(sum(each.stat().st_size for each in run.glob("ledger.sqlite*")) / 1e6, 2),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.week", description=__doc__)
+    parser.add_argument("--calls", type=int, default=10_000)
+    parser.add_argument("--session", type=int, help="Stop after so many calls of this session; all where absent.")
+    parser.add_argument("--every", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=50)
+    parser.add_argument("--folder", type=Path, required=True)
+    given = parser.parse_args()
+    print("command: python -m benchmarks.week", *sys.argv[1:], "(seed 1)")
+    exact_gp.build = lambda params, context: Ignorance(len(context.outcomes))
+    run, lines = given.folder / NAME, given.folder / "week.jsonl"
+    given.folder.mkdir(parents=True, exist_ok=True)
+    begun = spent(run)
+    last = min(given.calls, begun + given.session) if given.session else given.calls
+    for target in range((begun // given.every + 1) * given.every, last + given.every, given.every):
+        before, started = phases(run), time.monotonic()
+        wanted = parse_spec(campaign(min(target, last), given.batch))
+        try:
+            run_campaign(wanted, folder=given.folder, run_folder=run, quiet=True)
+        except CampaignInterrupted as stopped:
+            print(stopped)
+            return 3
+        found = line(run, before, time.monotonic() - started)
+        print(json.dumps(found), flush=True)
+        with lines.open("a") as file:
+            print(json.dumps(found), file=file)
+        if found["calls"] >= last:
+            break
+    if last == given.calls:
+        return finish(run, lines)
+    print("run it again to go on")
+    return 0
+
+
+def spent(run: Path) -> int:
+    if not (run / "ledger.sqlite").is_file():
+        return 0
+    with CampaignStore.open(run) as store:
+        return store.spent().calls
+
+
+def phases(run: Path) -> int:
+    if not (run / "ledger.sqlite").is_file():
+        return 0
+    with CampaignStore.open(run) as store:
+        return len(store.rounds())
+
+
+def finish(run: Path, lines: Path) -> int:
+    """The export, and what became of the bars."""
+    started = time.monotonic()
+    with CampaignStore.open(run) as store:
+        export_campaign(store, novelty=known_to(store).novelty)
+    print(f"export: {time.monotonic() - started:.1f} s")
+    rows = [json.loads(each) for each in lines.read_text().splitlines()]
+    if len(rows) < 3:
+        return 0
+    memory = rows[-1]["resident_mb"] / rows[0]["resident_mb"]
+    pace = rows[-1]["seconds_per_round"] / rows[1]["seconds_per_round"]
+    print(f"memory, last to first thousand: {memory:.2f}; seconds of a round, last to second thousand: {pace:.2f}")
+    return int(memory > 1.1 or pace > 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
