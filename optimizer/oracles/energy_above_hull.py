@@ -3,7 +3,8 @@
 The crystal is no vertex of that hull: a negative value lies below everything that is compared with it. The table of
 known phases is far from complete. Where it lacks what is known to exist, competing phases are made
 (`optimizer.competing`): outside the budget, counted in `details`. The flag `hull_sparse` stands where a pair of the
-crystal's elements has no binary compound of either sort. Known phases carry the energy at their DFT geometry; relaxing
+crystal's elements has no binary compound of either sort, and `far_below_hull` where the crystal lies further below
+than compounds do: what it would decompose into is missing, in all likelihood. Known phases carry the energy at their DFT geometry; relaxing
 lowers an energy by a few meV/atom, so relaxed crystals come out that much too stable.
 """
 
@@ -36,6 +37,10 @@ ABOVE_HULL = Property(
     "eV/atom",
     "Energy above the hull of known and competing phases; negative below all of them",
 )
+
+
+FAR_BELOW_EV_ATOM = -0.1
+"""No error of the potential takes a crystal that far below a hull which lacks nothing: in sample it is 0.02 eV/atom."""
 
 
 class Params(CalculatorParams):
@@ -86,6 +91,8 @@ class EnergyAboveHullOracle:
         flags = table.elements.flags(element.symbol for element in crystal.composition.elements)
         if hull.sparse:
             flags = ("hull_sparse", *flags)
+        elif hull.value_ev_atom < FAR_BELOW_EV_ATOM:
+            flags = ("far_below_hull", *flags)
         details = {
             "n_known_phases": hull.n_known_phases,
             "n_competing_phases": hull.n_competing,
