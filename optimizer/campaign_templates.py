@@ -25,6 +25,16 @@ FROM_TABLE, WITH_PROPERTY = ("your-data",), ("your-data", "ask-tell")
 EXCLUDED = ("radioactive", "noble_gas", "toxic")
 SCHEMA = "campaign.schema.json"
 SCHEMA_TITLE = "CampaignSpec"
+FEW_ELEMENTS = 12
+"""Of so many the missing phases are soon made: seconds for a pair, minutes in all, and kept."""
+QUICK_HULL = """\
+  # distance from the convex hull of known phases; leave competing_phases out, and those that are missing are made
+  - {kind: energy_above_hull, competing_phases: 0}
+"""
+FULL_HULL = """\
+  # distance from the convex hull of known phases; those that are missing are made: seconds for a pair of elements, once
+  - energy_above_hull
+"""
 UNITS = {"ev_atom": "eV/atom", "mev_atom": "meV/atom", "ev": "eV", "gpa": "GPa", "g_cm3": "g/cm^3"}
 """What the end of a property's name stands for."""
 
@@ -115,6 +125,8 @@ def _with_elements(text: str, elements: Sequence[str]) -> str:
         "    # require: [O]     # all of these in every crystal\n"
     )
     count = len(expand_elements(elements))
+    if count <= FEW_ELEMENTS:
+        text = text.replace(QUICK_HULL, FULL_HULL)
     text = re.sub(r"^  elements:\n(?:    .*\n)+", lambda _: block, text, count=1, flags=re.MULTILINE)
     return re.sub(
         r"^  n_elements: \[(\d+), (\d+)\]",

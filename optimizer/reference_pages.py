@@ -58,7 +58,9 @@ def commands_page() -> str:
     from optimizer.cli import app
 
     lines = ["# Every command", "", MADE, ""]
-    lines += ["`--help` after any command prints the same. Exit codes: 0 done, 2 something for you to mend (one line on"]
+    lines += [
+        "`--help` after any command prints the same. Exit codes: 0 done, 2 something for you to mend (one line on"
+    ]
     lines += ["standard error says what), 3 interrupted and resumable.", ""]
     for name, command in _commands(typer.main.get_command(app)):
         options = [_option(each, _words(command)) for each in command.params if each.name != "help"]

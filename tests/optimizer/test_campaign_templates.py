@@ -44,6 +44,14 @@ def test_elements_are_those_that_were_named(tmp_path, template):
     assert "#" in file.read_text("utf-8")
 
 
+@pytest.mark.parametrize("template", ["stiff", "gap", "ask-tell"])
+def test_of_a_few_elements_the_missing_phases_are_made(tmp_path, template):
+    init_campaign(template, tmp_path / "few.yaml", Wishes(elements=("K", "Sn", "halogen")))
+    init_campaign(template, tmp_path / "many.yaml", Wishes(elements=("transition_metal",)))
+    hulls = [load_spec(tmp_path / name).oracles[1] for name in ("few.yaml", "many.yaml")]
+    assert [each.params for each in hulls] == [{}, {"competing_phases": 0}]
+
+
 def test_one_element_alone_is_a_space_too(tmp_path):
     init_campaign("stiff", tmp_path / "carbon.yaml", Wishes(elements=("C",)))
     assert str(load_spec(tmp_path / "carbon.yaml").space.n_elements) == "[1, 1]"

@@ -34,6 +34,21 @@ def test_a_known_phase_is_on_or_above_its_hull_and_an_alloy_of_salts_is_flagged(
     assert outcomes[1].details["decomposes_to"] == ["Hf", "Na"]
 
 
+def test_far_below_a_hull_with_all_its_edges_is_flagged():
+    """Of magnesium and nitrogen the table knows a compound, but not Mg3N2, which has too many atoms for it."""
+    nitride = _crystal("Mg", "N", 4.3)
+    ((_, outcome),) = build(Params(competing_phases=0), OracleContext("cpu")).evaluate([nitride], seed=0)
+    assert isinstance(outcome, Measured)
+    assert outcome.values["energy_above_hull_ev_atom"] < -0.1
+    assert outcome.flags == ("far_below_hull",)
+
+
+def test_check_is_told_what_its_time_leaves_out():
+    assert build(Params(competing_phases=0), OracleContext("cpu")).notes == ()
+    (note,) = build(Params(competing_phases=2), OracleContext("cpu")).notes
+    assert "seconds for each new pair" in note
+
+
 def test_a_users_table_is_found_beside_the_campaign_file_and_named_in_the_version(tmp_path: Path):
     bundled = files("optimizer").joinpath("data/reference.csv.gz").read_bytes()
     (tmp_path / "mine.csv").write_bytes(gzip.decompress(bundled))
