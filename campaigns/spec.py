@@ -133,7 +133,8 @@ class Elements(Strict):
         None, min_length=1, description="Allowed elements and groups, like [Ti, O, halogen]; all where absent."
     )
     exclude: tuple[str, ...] = Field(
-        ("radioactive", "noble_gas"), description="Elements and groups never used, like [toxic, Pt]."
+        ("radioactive", "noble_gas"),
+        description="Elements and groups never used, like [toxic, Pt]; wins over `include`.",
     )
     require: tuple[str, ...] = Field((), description="Elements every crystal must contain, like [O].")
 
@@ -171,9 +172,13 @@ class SearchSpace(Strict):
     """What may be proposed. Elements, counts, groups, formula are masks in decoding; the rest is screened."""
 
     elements: Elements = Field(Elements(), description="Which may occur, like {include: [Ti, O], require: [O]}.")
-    n_elements: Range = Field(Range(low=1, high=5), description="Number of different elements, [low, high].")
-    n_atoms: Range = Field(Range(low=1, high=20), description="Atoms in the primitive cell, [low, high].")
-    charge_neutral: bool = Field(False, description="Keep only formulas smact can charge-balance.")
+    n_elements: Range = Field(
+        Range(low=1, high=5), description="Number of different elements; a single number fixes it."
+    )
+    n_atoms: Range = Field(Range(low=1, high=20), description="Atoms in the primitive cell.")
+    charge_neutral: bool = Field(
+        False, description="Keep only formulas that smact balances with one oxidation state per element."
+    )
     space_groups: tuple[Annotated[int, Field(ge=1, le=230)], ...] | None = Field(
         None, min_length=1, description="Allowed space groups by number, 1 to 230, like [62, 225]; all where absent."
     )
@@ -183,7 +188,7 @@ class SearchSpace(Strict):
     min_pair_distances_ang: dict[str, Annotated[float, Field(gt=0, le=6)]] = Field(
         default_factory=dict, description="Stricter minimum for named pairs, like {O-O: 2.0} (angstrom)."
     )
-    formula: str | None = Field(None, description="A fixed reduced formula, like LiFePO4.")
+    formula: str | None = Field(None, description="A fixed reduced formula, like LiFePO4: polymorph search.")
 
     @field_validator("min_pair_distances_ang")
     @classmethod
@@ -294,8 +299,8 @@ class Objective(Strict):
 class Constraint(Strict):
     """Bounds a candidate must keep to be feasible, in the property's own unit."""
 
-    min: float | None = Field(None, allow_inf_nan=False)
-    max: float | None = Field(None, allow_inf_nan=False)
+    min: float | None = Field(None, allow_inf_nan=False, description="Not below this.")
+    max: float | None = Field(None, allow_inf_nan=False, description="Not above this.")
 
     @model_validator(mode="before")
     @classmethod
@@ -332,15 +337,19 @@ class Refinement(Strict):
 class Budget(Strict):
     """When to stop. One oracle call is one candidate entering the dearest stage of the cascade."""
 
-    oracle_calls: int = Field(ge=1, le=1_000_000, description="How many candidates may enter the dearest oracle.")
-    hours: float | None = Field(None, gt=0, allow_inf_nan=False, description="Wall-clock limit, in hours.")
+    oracle_calls: int = Field(
+        ge=1, le=1_000_000, description="How many candidates may enter the dearest oracle. Failed ones count."
+    )
+    hours: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Wall-clock limit over all sessions of the campaign, in hours."
+    )
 
 
 class Export(Strict):
     """What `optimize export` writes."""
 
-    top: int = Field(20, ge=1, description="How many candidates get a rank and a file.")
-    known: bool = Field(False, description="Also rank crystals that are known materials.")
+    top: int = Field(20, ge=1, description="How many candidates are ranked and written.")
+    known: bool = Field(False, description="Also rank crystals that turn out to be known materials.")
 
 
 def _refine_form(value: Any) -> str:
@@ -361,9 +370,11 @@ class CampaignSpec(Strict):
         pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$",
         description="Names the run folder: letters, digits, '_', '.' and '-', at most 64.",
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="The same seed proposes the same crystals.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models and oracles compute.")
-    workers: int | None = Field(None, ge=1, le=1024, description="Oracle processes; one per core where absent.")
+    seed: int = Field(0, ge=0, lt=2**32, description="The same seed, file and versions propose the same crystals.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models and potentials compute.")
+    workers: int | None = Field(
+        None, ge=1, le=1024, description="Oracle processes of one thread each; one per core where absent."
+    )
     executor: KindSpec = Field(KindSpec(kind="local"), description="Where candidates are evaluated.")
     space: SearchSpace = Field(SearchSpace(), description="What may be proposed.")
     generator: KindSpec = Field(KindSpec(kind="wyckoff_vae"), description="Crystals to latents and back.")
@@ -371,7 +382,7 @@ class CampaignSpec(Strict):
         (KindSpec(kind="generator_samples"),), min_length=1, description="Where the first crystals come from."
     )
     oracles: tuple[OracleSpec, ...] = Field(
-        min_length=1, description="What measures a crystal, in order; each stage sees what the last returned."
+        min_length=1, description="What measures a crystal, in order; each sees what the one before it returned."
     )
     cache: str | None = Field(
         None, min_length=1, description="Folder of oracle answers to share; the run folder's own where absent."
@@ -394,7 +405,7 @@ class CampaignSpec(Strict):
     )
     propose_known: bool = Field(False, description="May known materials be proposed, too?")
     prior_mean: bool = Field(
-        True, description="Let it start from cheap predictions: the generator's, and cgcnn's of properties it knows."
+        True, description="Give it cheap predictions, too: the generator's, and cgcnn's of properties it knows."
     )
     batch_size: int = Field(8, ge=1, le=1024, description="Candidates proposed per round.")
     acquisition: KindSpec = Field(

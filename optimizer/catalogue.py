@@ -13,7 +13,6 @@ from campaigns.kinds import load_kind
 from campaigns.records import Property
 from optimizer.schema import first_sentence, loaded_kinds
 
-
 WORDS = {"string": "text", "boolean": "true | false", "object": "keys and values"}
 """Types of JSON Schema, as a person calls them."""
 
@@ -129,5 +128,5 @@ def _bounds(schema: dict[str, Any]) -> str:
     signs = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
-        return f", {low:g} to {high:g}"
-    return "".join(f", {word} {schema[key]:g}" for key, word in signs.items() if key in schema)
+        return f", {low} to {high}"
+    return "".join(f", {word} {schema[key]}" for key, word in signs.items() if key in schema)

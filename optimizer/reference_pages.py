@@ -16,8 +16,18 @@ import typer
 from pydantic import BaseModel
 
 from campaigns.elements import ELEMENT_GROUPS
-from campaigns.kinds import GROUPS, available_kinds
-from campaigns.spec import Budget, CampaignSpec, Constraint, Elements, Export, Refinement, Rule, SearchSpace
+from campaigns.kinds import GROUPS, available_kinds, load_kind
+from campaigns.spec import (
+    Budget,
+    CampaignSpec,
+    Constraint,
+    Elements,
+    Export,
+    OracleSpec,
+    Refinement,
+    Rule,
+    SearchSpace,
+)
 from optimizer.catalogue import Kind, Parameter, describe_kinds, measured_by, parameters
 from optimizer.schema import ROLE_OF_FIELD
 
@@ -75,15 +85,16 @@ def campaign_page() -> str:
     """Every key of a campaign file, from the models that read it."""
     lines = ["# Every key of a campaign file", "", MADE, ""]
     lines += ["One YAML file is one campaign. `optimize check FILE` names the first thing that is wrong with it.", ""]
-    for heading, prefix, model in (
-        ("The file", "", CampaignSpec),
-        *((f"`{name}`", f"{name}.", found) for name, found in SECTIONS.items()),
-    ):
+    heads = ("key", "default", "takes", "meaning")
+    for name, model in {"": CampaignSpec, **SECTIONS}.items():
+        prefix = f"{name}." if name else ""
         rows = [_row(each, prefix) for each in parameters(model) if prefix + each.name not in SECTIONS]
-        lines += [f"## {heading}", "", *_table(("key", "default", "takes", "meaning"), rows), ""]
+        lines += [f"## `{name}`" if name else "## The file", "", *_table(heads, rows), ""]
+    lines += ["## Beside the kind of an oracle", ""]
+    own = [_row(each) for each in parameters(OracleSpec) if each.name != "kind"]
+    lines += [*_table(heads, own), ""]
     for heading, (sentence, model) in FORMS.items():
-        rows = [_row(each) for each in parameters(model)]
-        lines += [f"## {heading}", "", sentence, "", *_table(("key", "default", "takes", "meaning"), rows), ""]
+        lines += [f"## {heading}", "", sentence, "", *_table(heads, [_row(each) for each in parameters(model)]), ""]
     lines += ["## Groups of elements", "", "Wherever symbols are taken. Symbols need no quotes: `No` is nobelium.", ""]
     lines += _table(("group", "elements"), [(f"`{name}`", " ".join(found)) for name, found in ELEMENT_GROUPS.items()])
     return _text(lines)
@@ -142,7 +153,16 @@ def _parameters(kind: Kind) -> list[str]:
         return [kind.problem, ""]
     if not kind.parameters:
         return ["No parameters.", ""]
-    return [*_table(("parameter", "default", "takes", "meaning"), [_row(each) for each in kind.parameters]), ""]
+    rows = [_row(each) for each in kind.parameters]
+    for name, field in load_kind(kind.role, kind.name).Params.model_fields.items():
+        rows += [_row(each, f"{name}.") for model in _models(field.annotation) for each in parameters(model)]
+    return [*_table(("parameter", "default", "takes", "meaning"), rows), ""]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models among what a parameter may be: their keys are keys of the campaign file, too."""
+    members = [annotation, *get_args(annotation)]
+    return [each for each in members if isinstance(each, type) and issubclass(each, BaseModel)]
 
 
 def _measured(kind: Kind) -> list[str]:
