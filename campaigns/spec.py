@@ -134,7 +134,7 @@ class Elements(Strict):
     )
     exclude: tuple[str, ...] = Field(
         ("radioactive", "noble_gas"),
-        description="Elements and groups never used, like [toxic, Pt]; wins over `include`.",
+        description="Never used, like [toxic, Pt]; wins over `include`.",
     )
     require: tuple[str, ...] = Field((), description="Elements every crystal must contain, like [O].")
 
@@ -172,13 +172,9 @@ class SearchSpace(Strict):
     """What may be proposed. Elements, counts, groups, formula are masks in decoding; the rest is screened."""
 
     elements: Elements = Field(Elements(), description="Which may occur, like {include: [Ti, O], require: [O]}.")
-    n_elements: Range = Field(
-        Range(low=1, high=5), description="Number of different elements; a single number fixes it."
-    )
+    n_elements: Range = Field(Range(low=1, high=5), description="Different elements; a single number fixes it.")
     n_atoms: Range = Field(Range(low=1, high=20), description="Atoms in the primitive cell.")
-    charge_neutral: bool = Field(
-        False, description="Keep only formulas that smact balances with one oxidation state per element."
-    )
+    charge_neutral: bool = Field(False, description="Keep only formulas that smact balances.")
     space_groups: tuple[Annotated[int, Field(ge=1, le=230)], ...] | None = Field(
         None, min_length=1, description="Allowed space groups by number, 1 to 230, like [62, 225]; all where absent."
     )
@@ -338,10 +334,10 @@ class Budget(Strict):
     """When to stop. One oracle call is one candidate entering the dearest stage of the cascade."""
 
     oracle_calls: int = Field(
-        ge=1, le=1_000_000, description="How many candidates may enter the dearest oracle. Failed ones count."
+        ge=1, le=1_000_000, description="Candidates that may enter the dearest oracle; failed ones count."
     )
     hours: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Wall-clock limit over all sessions of the campaign, in hours."
+        None, gt=0, allow_inf_nan=False, description="Wall-clock limit over all sessions, in hours."
     )
 
 
@@ -372,9 +368,7 @@ class CampaignSpec(Strict):
     )
     seed: int = Field(0, ge=0, lt=2**32, description="The same seed, file and versions propose the same crystals.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models and potentials compute.")
-    workers: int | None = Field(
-        None, ge=1, le=1024, description="Oracle processes of one thread each; one per core where absent."
-    )
+    workers: int | None = Field(None, ge=1, le=1024, description="Oracle processes; one per core where absent.")
     executor: KindSpec = Field(KindSpec(kind="local"), description="Where candidates are evaluated.")
     space: SearchSpace = Field(SearchSpace(), description="What may be proposed.")
     generator: KindSpec = Field(KindSpec(kind="wyckoff_vae"), description="Crystals to latents and back.")

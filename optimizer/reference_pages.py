@@ -86,7 +86,8 @@ def campaign_page() -> str:
     lines = ["# Every key of a campaign file", "", MADE, ""]
     lines += ["One YAML file is one campaign. `optimize check FILE` names the first thing that is wrong with it.", ""]
     heads = ("key", "default", "takes", "meaning")
-    for name, model in {"": CampaignSpec, **SECTIONS}.items():
+    tables: dict[str, type[BaseModel]] = {"": CampaignSpec, **SECTIONS}
+    for name, model in tables.items():
         prefix = f"{name}." if name else ""
         rows = [_row(each, prefix) for each in parameters(model) if prefix + each.name not in SECTIONS]
         lines += [f"## `{name}`" if name else "## The file", "", *_table(heads, rows), ""]
