@@ -59,6 +59,8 @@ def build(params: Params, context: TaskContext) -> PoolTask:
             "oracles": [{"kind": "external", "properties": {HEAT: "eV/atom", GAP: "eV"}}],
             "objectives": {HEAT: "minimize"},
             "constraints": {HEAT: {"max": params.heat_at_most}, GAP: {"min": low, "max": high}},
+            "acquisition": "discovery",  # every hit counts the same
+            "propose_known": True,
             "batch_size": BATCH,
             "budget": {"oracle_calls": len(pool.names)},
         }
