@@ -350,10 +350,6 @@ def _refine_form(value: Any) -> str:
 LARGE_BATCH = 16  # from here on each place of a batch is a draw of its own, and none waits for those before it
 
 
-def _acquisition_for_batch(data: dict[str, Any]) -> KindSpec:
-    return KindSpec(kind="thompson" if data.get("batch_size", 0) >= LARGE_BATCH else "log_nei")
-
-
 class CampaignSpec(Strict):
     """One campaign, as written in its YAML file."""
 
@@ -398,8 +394,7 @@ class CampaignSpec(Strict):
     )
     batch_size: int = Field(8, ge=1, le=1024, description="Candidates proposed per round.")
     acquisition: KindSpec = Field(
-        default_factory=_acquisition_for_batch,
-        description="Posterior to the next batch; log_nei where absent, thompson for batches of 16 and more.",
+        KindSpec(kind="log_nei"), description="Posterior to the next batch; thompson for batches of 16 and more."
     )
     pool_size: int = Field(
         1024, ge=1, le=100_000, description="Latents decoded and screened per round, to choose the batch from."
@@ -410,6 +405,15 @@ class CampaignSpec(Strict):
     ] = Field("off", description="When the generator is retrained: off, {every: N} or {stalled_rounds: N}.")
     budget: Budget = Field(description="When to stop, like {oracle_calls: 48}.")
     export: Export = Field(Export(), description="What `optimize export` writes.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _large_batches_are_drawn(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "acquisition" not in value:
+            size = value.get("batch_size")
+            if isinstance(size, int) and size >= LARGE_BATCH:
+                return {**value, "acquisition": "thompson"}
+        return value
 
     @field_validator("start", "oracles", "references", mode="before")
     @classmethod
