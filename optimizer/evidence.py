@@ -92,7 +92,8 @@ def evidence(parts: Parts, store: CampaignStore) -> Evidence:
 
 def _last_fit(store: CampaignStore, generator_version: str) -> Mapping[str, Mapping[str, Any]]:
     """What the last round with this generator wrote of its surrogate; hyperparameters need not be found anew."""
-    fits = [r.figures["surrogate"] for r in store.rounds() if r.figures.get("generator") == generator_version]
+    proposed = [r.figures for r in store.rounds() if r.phase == "propose" and "surrogate" in r.figures]
+    fits = [figures["surrogate"] for figures in proposed if figures.get("generator") == generator_version]
     return fits[-1] if fits else {}
 
 
