@@ -1,4 +1,4 @@
-# make demo   a ranked list of new crystals in minutes        make test   everything that must pass
+# make install   the command `optimize`       make demo   a ranked list in minutes       make test   everything that must pass
 #
 # PYTHON=python3.12 chooses an interpreter; pip reads its usual settings (PIP_INDEX_URL, PIP_FIND_LINKS, ...).
 
@@ -11,14 +11,18 @@ CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python)
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help install demo test lint clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo   install into $(VENV) and run the campaign 'quickstart'; again: go on, or print its list"
-	@echo "make test   install with the development tools; ruff, mypy and every test"
-	@echo "make lint   ruff and mypy only"
-	@echo "make clean  remove $(VENV) and caches; runs/ stays"
+	@echo "make install   install into $(VENV); then: . $(BIN)/activate && optimize --help"
+	@echo "make demo      install into $(VENV) and run the campaign 'quickstart'; again: go on, or print its list"
+	@echo "make test      install with the development tools; ruff, mypy and every test"
+	@echo "make lint      ruff and mypy only"
+	@echo "make clean     remove $(VENV) and caches; runs/ stays"
+
+install: $(VENV)/installed
+	@echo "installed; in each terminal first: . $(BIN)/activate"
 
 demo: $(VENV)/installed
 	$(BIN)/optimize run quickstart
