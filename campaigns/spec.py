@@ -129,9 +129,9 @@ class SearchSpace(Strict):
     """What may be proposed. Elements, counts, groups, formula are masks in decoding; the rest is screened."""
 
     elements: Elements = Field(Elements(), description="Which may occur, like {include: [Ti, O], require: [O]}.")
-    n_elements: Range = Field(Range(low=1, high=5), description="Different elements; a single number fixes it.")
-    n_atoms: Range = Field(Range(low=1, high=20), description="Atoms in the primitive cell.")
-    charge_neutral: bool = Field(False, description="Keep only formulas that smact balances.")
+    n_elements: Range = Field(Range(low=1, high=5), description="Number of different elements, [low, high].")
+    n_atoms: Range = Field(Range(low=1, high=20), description="Atoms in the primitive cell, [low, high].")
+    charge_neutral: bool = Field(False, description="Keep only formulas smact can charge-balance.")
     space_groups: tuple[Annotated[int, Field(ge=1, le=230)], ...] | None = Field(
         None, min_length=1, description="Allowed space groups by number, 1 to 230, like [62, 225]; all where absent."
     )
@@ -301,7 +301,7 @@ class Budget(Strict):
 class Export(Strict):
     """What `optimize export` writes."""
 
-    top: int = Field(20, ge=1, description="How many candidates are ranked and written.")
+    top: int = Field(20, ge=1, description="How many candidates get a rank and a file.")
     known: bool = Field(False, description="Also rank crystals that turn out to be known materials.")
 
 
@@ -319,7 +319,7 @@ class CampaignSpec(Strict):
         pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$",
         description="Names the run folder: letters, digits, '_', '.' and '-', at most 64.",
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="The same seed, file and versions propose the same crystals.")
+    seed: int = Field(0, ge=0, lt=2**32, description="The same seed proposes the same crystals.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models and potentials compute.")
     workers: int | None = Field(None, ge=1, le=1024, description="Oracle processes; one per core where absent.")
     executor: KindSpec = Field(KindSpec(kind="local"), description="Where candidates are evaluated.")

@@ -199,7 +199,7 @@ def test_a_folder_without_campaign_is_said_so(optimize, tmp_path):
 def test_kinds_shows_parameters_with_units_and_defaults(optimize):
     code, out, _ = optimize("kinds", "oracle")
     assert code == 0
-    for part in ("relax", "bulk_modulus", "fmax_ev_per_ang", "number = 0.03", "(eV/angstrom)"):
+    for part in ("relax", "bulk_modulus", "fmax_ev_per_ang", "number, above 0, at most 1 = 0.03", "(eV/angstrom)"):
         assert part in out
 
 
