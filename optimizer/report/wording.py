@@ -29,7 +29,7 @@ UNITS: Mapping[str, str] = MappingProxyType(
 FLAGS: Mapping[str, str] = MappingProxyType(
     {
         "hull_sparse": "a pair of its elements has no known compound, so its distance to the hull says little",
-        "far_below_hull": "more than 0.1 eV/atom below all that it is compared with: a known phase is missing there, maybe this very one",
+        "far_below_hull": "0.1 eV/atom or more below all it is compared with: a known phase is missing, maybe this one",
         "formula_known": "a known material has this formula, in another structure or in one that is not to hand",
         "space_group_ambiguous": "two programs find different space groups at the same tolerance",
         "given_value": "its values came with the start; nothing was computed here",
