@@ -83,7 +83,8 @@ class AsyncSchedule(Session):
         self.in_hand: dict[str, Candidate] = {}
         self.gates: dict[str, dict[str, Gate]] = {}
         self.proposing: _Proposing | None = None
-        self.ahead = 0 if self.evaluator.in_process else 1
+        self.alone = self.evaluator.in_process
+        self.ahead = 0 if self.alone else 1
         self.empty = self.fruitless = 0  # proposals without a candidate, candidates without a call, in a row
         closed = {record.round for record in records if record.phase == "evaluate"}
         self.open: dict[int, dict[str, tuple[Candidate, Stages]]] = {}
@@ -133,9 +134,8 @@ class AsyncSchedule(Session):
         horizon = Horizon(self.number + 1, tuple(self.committed), self.parts.spec.batch_size)
         noted = note(horizon, asked=asked, told=self.told, pending=sorted(pending))
         self.live.phase(horizon.number, f"proposing {asked}, {len(self.in_hand)} in hand")
-        self.proposing = _Proposing(
-            self.proposer.submit(_propose, self.parts, self.store, horizon, asked), horizon, noted
-        )
+        future = self.proposer.submit(_propose, self.parts, self.store, horizon, asked)
+        self.proposing = _Proposing(future, horizon, noted)
 
     def _collect(self, *, wait: bool = False) -> None:
         """Write down the proposal that was on its way, where it is ready or waited for."""
@@ -146,7 +146,7 @@ class AsyncSchedule(Session):
         made.write(self.store, **{NOTED: done.noted})
         arrived = len(self.committed) - len(done.horizon.seen)
         self.number, self.told = made.round, len(done.horizon.seen)
-        if not self.evaluator.in_process:
+        if not self.alone:
             self.ahead = min(max(1, arrived), self.parts.spec.batch_size)
         self.empty = 0 if made.candidates else self.empty + 1
         self.waiting.extend(made.candidates)
@@ -171,7 +171,7 @@ class AsyncSchedule(Session):
         self.store.record(name, stages, package_versions=self.versions)
         self.committed.append(name)
         called = any(stage.stage == self.store.dearest_stage for stage in stages)
-        self.fruitless = 0 if called else self.fruitless + 1
+        self.empty, self.fruitless = (0, 0) if called else (self.empty, self.fruitless + 1)
         self.live.outcome(candidate, stages, self.store.spent().calls)
         self.open[candidate.round][name] = candidate, stages
         self._close(candidate.round)
