@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from campaigns.elements import ELEMENT_GROUPS, SYMBOLS, expand_elements
+from campaigns.ranges import Range
 from campaigns.records import PROPERTY_NAME
 from campaigns.validation import Strict, fault_at, spec_errors
 from campaigns.yaml_files import dump_yaml, read_yaml
@@ -80,50 +81,6 @@ class OracleSpec(KindSpec):
         description="Who may enter, by properties measured before, like {energy_above_hull_ev_atom: {max: 0.2}}.",
     )
     max_calls: int | None = Field(None, ge=1, description="How many candidates may enter in the whole campaign.")
-
-
-class Range(Strict):
-    """`[low, high]`, both included."""
-
-    low: int = Field(ge=1, le=1000)
-    high: int = Field(ge=1, le=1000)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _pair(cls, value: Any) -> Any:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return {"low": value, "high": value}
-        if isinstance(value, list | tuple):
-            if len(value) != 2:
-                raise ValueError(f"{value!r} must be two numbers, [low, high]")
-            return {"low": value[0], "high": value[1]}
-        if not isinstance(value, dict | Range):
-            raise ValueError(f"{value!r} is no range; write [low, high], or one number")
-        return value
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Range:
-        if self.low > self.high:
-            raise ValueError(
-                f"[{self.low}, {self.high}] has its low end above its high end; write [{self.high}, {self.low}]"
-            )
-        return self
-
-    def __str__(self) -> str:
-        return f"[{self.low}, {self.high}]"
-
-    def __contains__(self, number: int) -> bool:
-        return self.low <= number <= self.high
-
-    @model_serializer
-    def _as_pair(self) -> list[int]:
-        return [self.low, self.high]
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        number = {"type": "integer", "minimum": 1, "maximum": 1000}
-        pair = {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
-        return {"description": cls.__doc__, "anyOf": [pair, number]}
 
 
 class Elements(Strict):
@@ -350,10 +307,6 @@ def _refine_form(value: Any) -> str:
 LARGE_BATCH = 16  # from here on each place of a batch is a draw of its own, and none waits for those before it
 
 
-def _acquisition_for_batch(data: dict[str, Any]) -> KindSpec:
-    return KindSpec(kind="thompson" if data.get("batch_size", 0) >= LARGE_BATCH else "log_nei")
-
-
 class CampaignSpec(Strict):
     """One campaign, as written in its YAML file."""
 
@@ -401,8 +354,7 @@ class CampaignSpec(Strict):
         "rounds", description="rounds: propose batch_size, measure all, again. async: a free worker never waits."
     )
     acquisition: KindSpec = Field(
-        default_factory=_acquisition_for_batch,
-        description="Posterior to the next batch; log_nei where absent, thompson for batches of 16 and more.",
+        KindSpec(kind="log_nei"), description="Posterior to the next batch; thompson for batches of 16 and more."
     )
     pool_size: int = Field(
         1024, ge=1, le=100_000, description="Latents decoded and screened per round, to choose the batch from."
@@ -413,6 +365,15 @@ class CampaignSpec(Strict):
     ] = Field("off", description="When the generator is retrained: off, {every: N} or {stalled_rounds: N}.")
     budget: Budget = Field(description="When to stop, like {oracle_calls: 48}.")
     export: Export = Field(Export(), description="What `optimize export` writes.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _large_batches_are_drawn(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "acquisition" not in value:
+            size = value.get("batch_size")
+            if isinstance(size, int) and size >= LARGE_BATCH:
+                return {**value, "acquisition": "thompson"}
+        return value
 
     @field_validator("start", "oracles", "references", mode="before")
     @classmethod

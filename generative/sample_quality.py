@@ -14,7 +14,8 @@ import torch
 from pymatgen.core import Composition, Structure
 
 from campaigns.elements import ELEMENT_GROUPS, SYMBOLS
-from campaigns.spec import Elements, Range, SearchSpace
+from campaigns.ranges import Range
+from campaigns.spec import Elements, SearchSpace
 from generative.evaluation import is_valid
 from generative.figures import Figure, Figures, mean, share
 from generative.neutrality import RULE, charge_neutral

@@ -101,12 +101,8 @@ def evidence(parts: Parts, store: CampaignStore, horizon: Horizon | None = None)
 
 def _last_fit(rounds: Sequence[RoundRecord], generator_version: str) -> Mapping[str, Mapping[str, Any]]:
     """What the last round with this generator wrote of its surrogate; hyperparameters need not be found anew."""
-    fits = [
-        record.figures["surrogate"]
-        for record in rounds
-        if record.phase == "propose" and "surrogate" in record.figures
-        if record.figures["generator"] == generator_version
-    ]
+    proposed = [r.figures for r in rounds if r.phase == "propose" and "surrogate" in r.figures]
+    fits = [figures["surrogate"] for figures in proposed if figures.get("generator") == generator_version]
     return fits[-1] if fits else {}
 
 

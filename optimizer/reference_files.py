@@ -20,6 +20,7 @@ from campaigns.errors import UserError
 COLUMNS = ("material_id", "formula", "space_group", "fingerprint", "energy_ev_atom")
 POTENTIAL_COLUMN, CRYSTAL_COLUMN = "potential", "crystal"  # a table may have these as well
 FORMULA_PART = re.compile(r"([A-Z][a-z]?)([\d.]*)")
+FORMULA_GROUP = re.compile(r"\(((?:[A-Z][a-z]?[\d.]*)+)\)\d{0,3}")  # one deep, as pymatgen reduces formulas
 BUILD_REMEDY = "Give a table made by `optimize references build`."
 BUNDLED_POTENTIAL = "chgnet-0.3.0"
 WIDEST_CELL = 10_000_000  # characters: a crystal of a hundred thousand sites
@@ -102,9 +103,10 @@ def _fault(row: Mapping[str, str | None]) -> str:
 
 
 def _fault_of_formula(formula: str) -> str:
-    parts = FORMULA_PART.findall(formula)
+    flat = FORMULA_GROUP.sub(r"\1", formula)
+    parts = FORMULA_PART.findall(flat)
     amounts = [_number(amount or "1") for _, amount in parts]
-    if not parts or "".join(symbol + amount for symbol, amount in parts) != formula:
+    if not parts or "".join(symbol + amount for symbol, amount in parts) != flat:
         return f"formula is {formula!r}, which cannot be read; write it like LiFePO4"
     if unknown := [symbol for symbol, _ in parts if symbol not in SYMBOLS]:
         return f"formula is {formula!r}, and {unknown[0]!r} is no element"

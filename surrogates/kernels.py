@@ -27,8 +27,8 @@ from torch import Tensor
 
 from surrogates.protocols import Block
 
-KernelName = Literal["additive", "rbf", "matern52", "linear", "saas"]
-KERNELS: tuple[str, ...] = get_args(KernelName)
+KernelChoice = Literal["auto", "additive", "rbf", "matern52", "linear", "saas"]
+KERNELS: tuple[str, ...] = get_args(KernelChoice)[1:]
 SHORTEST = 2.5e-2  # length scale, in edges of the cube; keeps the covariance well conditioned
 LENGTH = math.log(0.6)  # of one column, in edges of the cube: about two standard deviations of a uniform density
 SAAS_TAU = 0.1  # global shrinkage, the value of the paper

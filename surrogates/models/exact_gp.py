@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from botorch.models import ModelListGP
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from surrogates.gp_fitting import FitSettings, Rows, fit_outcome
-from surrogates.kernels import KERNELS, KernelName
+from surrogates.kernels import KERNELS, KernelChoice
 from surrogates.protocols import NO_HINTS, Block, FitHints, FitReport, SurrogateContext
 
 HALF_CUBE = 3**0.5  # standard deviations from the middle of an interval to its ends, under a uniform density
@@ -36,7 +36,7 @@ class Params(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    kernel: Literal["auto"] | KernelName = Field(
+    kernel: KernelChoice = Field(
         "auto", description=f"{', '.join(KERNELS)}, or `auto`: the one with the best cross-validated score."
     )
     max_steps: int = Field(30, ge=1, le=10_000, description="L-BFGS-B iterations per outcome.")

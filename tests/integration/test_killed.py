@@ -39,7 +39,7 @@ MOMENTS = [  # in the order in which a campaign comes by; every child goes on wh
     ["optimizer.proposal:_choose", "before", 1],  # with the new generator
     [f"{STORE}.record", "after", 1],
     ["generative.refinement:loss_terms", "before", 3],
-    ["optimizer.export:_write_frames", "before", 1],  # inside the export
+    ["optimizer.export:write_formats", "before", 1],  # inside the export
     ["optimizer.swap:os.rename", "before", 1],  # the list is written and has no name yet
 ]
 

@@ -72,6 +72,7 @@ MODULES = {
         from botorch.models.model import Model
         from campaigns.spec import Strict
         from surrogates.models import exact_gp
+        from surrogates.protocols import NO_HINTS
         from surrogates.protocols import FitReport
 
         class Params(Strict):
@@ -86,8 +87,8 @@ MODULES = {
             def __init__(self, inner):
                 self.inner = inner
 
-            def fit(self, z, y, *, observed, noise=None):
-                fitted = self.inner.fit(z, y, observed=observed, noise=noise)
+            def fit(self, z, y, *, observed, noise=None, hints=NO_HINTS):
+                fitted = self.inner.fit(z, y, observed=observed, noise=noise, hints=hints)
                 return HastyFit(fitted.model, fitted.report)
 
         def build(params, context):

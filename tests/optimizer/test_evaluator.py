@@ -73,7 +73,7 @@ def test_an_oracle_that_takes_many_gets_them_in_this_process():
     tasks = [(f"c{i}", CRYSTAL.copy().scale_lattice(50.0 + i), i) for i in range(9)]
     cascade = Cascade((Stage("together", oracle),), SearchSpace())
     gates = {"c1": {"together": Gate(spent="no call is left")}}
-    with Evaluator(cascade, SPECS[:1], CONTEXT, local.LocalWorkers(4)) as evaluator:
+    with Evaluator(cascade, SPECS[:1], CONTEXT, local.LocalWorkers(4, local.Params())) as evaluator:
         found = dict(evaluator.evaluate(tasks, Event(), begun.append, gates))
         assert multiprocessing.active_children() == []
     assert begun == [name for name, _, _ in tasks]
@@ -88,7 +88,7 @@ def test_after_a_stop_no_further_batch_is_begun():
     oracle, stop = Together(), Event()
     tasks = [(f"c{i}", CRYSTAL, i) for i in range(9)]
     with Evaluator(
-        Cascade((Stage("together", oracle),), SearchSpace()), SPECS[:1], CONTEXT, local.LocalWorkers(1)
+        Cascade((Stage("together", oracle),), SearchSpace()), SPECS[:1], CONTEXT, local.LocalWorkers(1, local.Params())
     ) as evaluator:
         found = []
         for name, _ in evaluator.evaluate(tasks, stop):

@@ -23,7 +23,6 @@ from campaigns.ledger import Latent
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
 from campaigns.spec import CampaignSpec, parse_spec
 from campaigns.store import CampaignStore
-from generative.protocols import Alignment
 from optimizer.asking import close_rounds
 from optimizer.build import Parts
 from optimizer.build import build as build_parts
@@ -103,11 +102,10 @@ class LatentoreArm:
         assert self.parts is not None
         generator, latents = self.parts.generator, {}
         others = [(name, answer.crystal) for name, answer in told if answer.name is not None]
-        found = generator.align([crystal for _, crystal in others], within=self.parts.spec.space)
-        for (name, _), place in zip(others, found, strict=True):
-            if isinstance(place, Alignment):
-                z = tuple(torch.as_tensor(place.z).tolist())
-                latents[name] = Latent(z, "relaxed" if place.decodes_back else "nearest")
+        # the encoder's means, by whose distances the pool charges
+        for (name, _), place in zip(others, generator.encode([crystal for _, crystal in others]), strict=True):
+            if isinstance(place, torch.Tensor):
+                latents[name] = Latent(tuple(place.tolist()), "nearest")
         store.add_latents(generator.version, latents)
         for name, answer in told:
             store.record(name, self._stages(answer))

@@ -24,7 +24,7 @@ from campaigns.records import FailureCode
 from campaigns.spec import CampaignSpec, Strict, parse_spec
 from generative.models.wyckoff_vae import Params as GeneratorParams
 from generative.models.wyckoff_vae import build as build_generator
-from generative.protocols import Generator
+from generative.protocols import Generator, GeneratorContext
 from optimizer.objective import CampaignObjective
 from optimizer.references import ReferenceTable
 
@@ -98,7 +98,7 @@ class ClosedForm:
 
 
 def build(params: Params, context: TaskContext) -> ClosedForm:
-    generator = build_generator(GeneratorParams(), torch.device("cpu"))
+    generator = build_generator(GeneratorParams(), GeneratorContext(torch.device("cpu")))
     spec = parse_spec(
         {
             "name": "closed_form",

@@ -20,6 +20,7 @@ from campaigns.errors import UserError
 from campaigns.spec import CampaignSpec, Strict, parse_spec
 from generative.models.wyckoff_vae import Params as GeneratorParams
 from generative.models.wyckoff_vae import build as build_generator
+from generative.protocols import GeneratorContext
 from optimizer.objective import CampaignObjective
 from optimizer.references import ReferenceTable
 
@@ -39,7 +40,7 @@ def build(params: Params, context: TaskContext) -> PoolTask:
     """Raises UserError where no table is given, a column is missing, or there is no hit."""
     if context.data is None:
         raise UserError("perovskite_pool: needs a table.", "Name it with --data FILE.")
-    generator = build_generator(GeneratorParams(), torch.device("cpu"))
+    generator = build_generator(GeneratorParams(), GeneratorContext(torch.device("cpu")))
     pool, values = columns(
         context.data, load_pool(context.data, generator, context.cache), {HEAT: params.heat, GAP: params.gap}
     )
@@ -59,6 +60,8 @@ def build(params: Params, context: TaskContext) -> PoolTask:
             "oracles": [{"kind": "external", "properties": {HEAT: "eV/atom", GAP: "eV"}}],
             "objectives": {HEAT: "minimize"},
             "constraints": {HEAT: {"max": params.heat_at_most}, GAP: {"min": low, "max": high}},
+            "acquisition": "discovery",  # every hit counts the same
+            "propose_known": True,
             "batch_size": BATCH,
             "budget": {"oracle_calls": len(pool.names)},
         }
