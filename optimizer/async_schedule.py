@@ -11,6 +11,7 @@ Optimization of Machine Learning Algorithms", NeurIPS 2012.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,7 +40,7 @@ from optimizer.session import IDLE_ROUNDS, Session
 class _Proposing:
     """A proposal on its way."""
 
-    future: Future[Proposal]
+    future: Future[tuple[Proposal, float]]  # and its seconds
     horizon: Horizon
     noted: dict[str, Any]
 
@@ -142,8 +143,8 @@ class AsyncSchedule(Session):
         if self.proposing is None or not (wait or self.proposing.future.done()):
             return
         done, self.proposing = self.proposing, None
-        made = done.future.result()
-        made.write(self.store, **{NOTED: done.noted})
+        made, seconds = done.future.result()
+        made.write(self.store, seconds=round(seconds, 3), **{NOTED: done.noted})
         arrived = len(self.committed) - len(done.horizon.seen)
         self.number, self.told = made.round, len(done.horizon.seen)
         if not self.alone:
@@ -188,9 +189,12 @@ class AsyncSchedule(Session):
             del self.open[round]
 
 
-def _propose(parts: Parts, store: CampaignStore, horizon: Horizon, q: int) -> Proposal:
+def _propose(parts: Parts, store: CampaignStore, horizon: Horizon, q: int) -> tuple[Proposal, float]:
+    """The proposal, and how many seconds it took."""
+    since = time.monotonic()
     with one_thread():
-        return proposal(parts, store, horizon.number, q, lambda text: None, horizon)
+        made = proposal(parts, store, horizon.number, q, lambda text: None, horizon)
+    return made, time.monotonic() - since
 
 
 def replayed(parts: Parts, store: CampaignStore, number: int) -> Proposal:
@@ -203,4 +207,4 @@ def replayed(parts: Parts, store: CampaignStore, number: int) -> Proposal:
     if not records or records[-1].round != number or NOTED not in records[-1].figures:
         raise UserError(f"{store.folder}: holds no proposal {number} of the schedule `async`.", "Name another number.")
     horizon = Horizon(number, tuple(outcomes_told(records)), parts.spec.batch_size)
-    return _propose(parts, store, horizon, records[-1].figures[NOTED]["asked"])
+    return _propose(parts, store, horizon, records[-1].figures[NOTED]["asked"])[0]
