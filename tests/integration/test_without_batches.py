@@ -25,7 +25,7 @@ import time
 at_once = measure
 
 def measure(crystal):
-    time.sleep(0.3)
+    time.sleep(0.5)
     return at_once(crystal)
 """
 
@@ -39,20 +39,21 @@ def asked(ledger: Path, query: str) -> list:
 
 
 def test_killed_with_two_workers_and_run_again(optimize, write, tmp_path):
-    campaign = probed_campaign(schedule="async", workers=2, budget={"oracle_calls": 9})
+    campaign = probed_campaign(schedule="async", workers=2, budget={"oracle_calls": 8}, pool_size=32)
     path, folder = write(campaign), tmp_path / "runs" / campaign["name"]
     (tmp_path / "probe.py").write_text((tmp_path / "probe.py").read_text() + SLOW)
     process = subprocess.Popen([OPTIMIZE, "run", path, "-q"], cwd=tmp_path)
     end, ledger = time.monotonic() + PATIENCE, folder / "ledger.sqlite"
-    while len(asked(ledger, "select candidate_id from outcomes")) < 4:
+    leases = "select candidate_id from leases order by candidate_id"
+    while len(asked(ledger, "select candidate_id from outcomes")) < 4 or not asked(ledger, leases):
         assert time.monotonic() < end
         assert process.poll() is None
         time.sleep(0.02)
     process.kill()
     process.wait()
-    in_hand = asked(ledger, "select candidate_id from leases order by candidate_id")
+    in_hand = asked(ledger, leases)
     measured = asked(ledger, "select candidate_id from outcomes")
-    assert 1 <= len(in_hand) <= 2
+    assert len(in_hand) <= 2
     assert not set(in_hand) & set(measured)
 
     (tmp_path / "again.yaml").write_text(path.read_text().replace("workers: 2", "workers: 1"))
@@ -63,7 +64,7 @@ def test_killed_with_two_workers_and_run_again(optimize, write, tmp_path):
     assert {e["event"] for e in events} == {"started", "phase", "proposed", "outcome", "finished"}
     with CampaignStore.open(folder) as store:
         names = [candidate.id for candidate in store.candidates()]
-        assert store.spent().calls == len(store.outcomes()) == 9
+        assert store.spent().calls == len(store.outcomes()) == 8
         assert store.pending() == []
         parts = build(load_spec(tmp_path / "again.yaml"), tmp_path)
         proposals = [record for record in store.rounds() if record.phase == "propose"]
@@ -73,10 +74,9 @@ def test_killed_with_two_workers_and_run_again(optimize, write, tmp_path):
             assert list(again.candidates) == store.candidates(record.round)
             assert again.figures["pool"] == record.figures["pool"]
         told = outcomes_told(proposals)
-        assert len(set(told)) == len(told) <= 9
+        assert len(set(told)) == len(told) <= 8
         assert set(told) <= set(names)
 
     status = json.loads(optimize("status", "probed", "--json")[1])
     assert (status["state"], status["seconds_left"]) == ("budget spent", 0.0)
-    assert status["candidates"] == {"proposed": 9, "evaluated": 9, "pending": 0, "handed_out": 0}
-    assert optimize("report", "probed")[0] == 0
+    assert status["candidates"] == {"proposed": 8, "evaluated": 8, "pending": 0, "handed_out": 0}
