@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from math import ceil
+from statistics import median
 from typing import Any
 
 from campaigns.errors import UserError
@@ -35,6 +37,8 @@ from optimizer.proposal import Proposal, proposal
 from optimizer.round_calibration import calibration
 from optimizer.session import IDLE_ROUNDS, Session
 
+RECENT = 16  # candidates whose time says how many will be measured during a proposal
+
 
 @dataclass(frozen=True)
 class _Proposing:
@@ -46,7 +50,8 @@ class _Proposing:
 
 
 class AsyncSchedule(Session):
-    """All workers in hand and one candidate waiting, or as many as were measured during the last proposal.
+    """Every worker has a candidate in hand and one more waits, or as many as will be measured while the next proposal
+    is made, at most `batch_size`: where proposing takes longer than measuring, one proposal serves several workers.
 
     With one worker in this process, which can do nothing else meanwhile, it is one after the other and none waits.
     """
@@ -84,8 +89,9 @@ class AsyncSchedule(Session):
         self.in_hand: dict[str, Candidate] = {}
         self.gates: dict[str, dict[str, Gate]] = {}
         self.proposing: _Proposing | None = None
-        self.alone = self.evaluator.in_process
-        self.ahead = 0 if self.alone else 1
+        self.ahead = 0 if self.evaluator.in_process else 1
+        self.began: dict[str, float] = {}
+        self.took: deque[float] = deque(maxlen=RECENT)  # seconds from handing out to committing
         self.empty = self.fruitless = 0  # proposals without a candidate, candidates without a call, in a row
         closed = {record.round for record in records if record.phase == "evaluate"}
         self.open: dict[int, dict[str, tuple[Candidate, Stages]]] = {}
@@ -102,7 +108,7 @@ class AsyncSchedule(Session):
             if self.waiting and len(self.in_hand) < self.calls_left():
                 candidate = self.waiting.popleft()
                 self.gates |= gates_now(self.parts.spec, self.parts.cascade, self.store, candidate, len(self.in_hand))
-                self.in_hand[candidate.id] = candidate
+                self.in_hand[candidate.id], self.began[candidate.id] = candidate, time.monotonic()
                 self._propose_ahead()
                 yield candidate.id, candidate.crystal, evaluation_seed(self.parts.spec.seed, candidate)
                 continue
@@ -145,10 +151,10 @@ class AsyncSchedule(Session):
         done, self.proposing = self.proposing, None
         made, seconds = done.future.result()
         made.write(self.store, seconds=round(seconds, 3), **{NOTED: done.noted})
-        arrived = len(self.committed) - len(done.horizon.seen)
         self.number, self.told = made.round, len(done.horizon.seen)
-        if not self.alone:
-            self.ahead = min(max(1, arrived), self.parts.spec.batch_size)
+        if self.ahead and self.took:
+            measured_meanwhile = ceil(self.evaluator.places * seconds / max(median(self.took), 1e-3))
+            self.ahead = min(max(1, measured_meanwhile), self.parts.spec.batch_size)
         self.empty = 0 if made.candidates else self.empty + 1
         self.waiting.extend(made.candidates)
         self._open(made.round, made.candidates, {})
@@ -168,6 +174,7 @@ class AsyncSchedule(Session):
 
     def _commit(self, name: str, stages: Stages) -> None:
         candidate = self.in_hand.pop(name)
+        self.took.append(time.monotonic() - self.began.pop(name))
         self.gates.pop(name, None)
         self.store.record(name, stages, package_versions=self.versions)
         self.committed.append(name)

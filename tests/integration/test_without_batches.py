@@ -39,7 +39,8 @@ def asked(ledger: Path, query: str) -> list:
 
 
 def test_killed_with_two_workers_and_run_again(optimize, write, tmp_path):
-    campaign = probed_campaign(schedule="async", workers=2, budget={"oracle_calls": 8}, pool_size=32)
+    campaign = probed_campaign(schedule="async", workers=2, budget={"oracle_calls": 8}, pool_size=24)
+    campaign["surrogate"] = {"kind": "exact_gp", "kernel": "matern52"}  # not chosen anew by each proposal
     path, folder = write(campaign), tmp_path / "runs" / campaign["name"]
     (tmp_path / "probe.py").write_text((tmp_path / "probe.py").read_text() + SLOW)
     process = subprocess.Popen([OPTIMIZE, "run", path, "-q"], cwd=tmp_path)
