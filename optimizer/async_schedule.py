@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from statistics import median
 from typing import Any
 
@@ -27,6 +27,7 @@ from campaigns.store import CampaignStore
 from generative.threads import one_thread
 from optimizer.build import Parts
 from optimizer.cascade import Gate, Stages
+from optimizer.costs import TYPICAL_PROPOSAL_S
 from optimizer.evaluation import Task
 from optimizer.gates import calls_left_of_stages, gates_now
 from optimizer.heartbeat import heartbeat
@@ -50,11 +51,7 @@ class _Proposing:
 
 
 class AsyncSchedule(Session):
-    """Every worker has a candidate in hand and one more waits, or as many as will be measured while the next proposal
-    is made, at most `batch_size`: where proposing takes longer than measuring, one proposal serves several workers.
-
-    With one worker in this process, which can do nothing else meanwhile, it is one after the other and none waits.
-    """
+    """Every worker has a candidate in hand and `_ahead` more wait, one where measuring takes long."""
 
     def run(self) -> None:
         """What was in hand when the last session ended is measured first."""
@@ -89,7 +86,9 @@ class AsyncSchedule(Session):
         self.in_hand: dict[str, Candidate] = {}
         self.gates: dict[str, dict[str, Gate]] = {}
         self.proposing: _Proposing | None = None
-        self.ahead = 0 if self.evaluator.in_process else 1
+        self.alone = self.evaluator.in_process
+        last = proposals[-1].figures if proposals else {}
+        self.proposal_seconds: float = last.get("seconds", TYPICAL_PROPOSAL_S)
         self.began: dict[str, float] = {}
         self.took: deque[float] = deque(maxlen=RECENT)  # seconds from handing out to committing
         self.empty = self.fruitless = 0  # proposals without a candidate, candidates without a call, in a row
@@ -135,7 +134,7 @@ class AsyncSchedule(Session):
         if self.proposing is not None or self._starved():
             return
         pending = [*self.in_hand, *(each.id for each in self.waiting)]
-        asked = min(self.evaluator.places + self.ahead, self.calls_left()) - len(pending)
+        asked = min(self.evaluator.places + self._ahead(), self.calls_left()) - len(pending)
         if asked <= 0:
             return
         horizon = Horizon(self.number + 1, tuple(self.committed), self.parts.spec.batch_size)
@@ -143,6 +142,16 @@ class AsyncSchedule(Session):
         self.live.phase(horizon.number, f"proposing {asked}, {len(self.in_hand)} in hand")
         future = self.proposer.submit(_propose, self.parts, self.store, horizon, asked)
         self.proposing = _Proposing(future, horizon, noted)
+
+    def _ahead(self) -> int:
+        """As many as will be measured while the next proposal is made, at most `batch_size` and no more than there is
+        evidence for. None with one worker in this process, which can do nothing else meanwhile.
+        """
+        if self.alone:
+            return 0
+        pace = median(self.took) / self.evaluator.places if self.took else inf
+        meanwhile = min(self.proposal_seconds / max(pace, 1e-3), self.parts.spec.batch_size, len(self.committed))
+        return max(1, ceil(meanwhile))
 
     def _collect(self, *, wait: bool = False) -> None:
         """Write down the proposal that was on its way, where it is ready or waited for."""
@@ -152,9 +161,7 @@ class AsyncSchedule(Session):
         made, seconds = done.future.result()
         made.write(self.store, seconds=round(seconds, 3), **{NOTED: done.noted})
         self.number, self.told = made.round, len(done.horizon.seen)
-        if self.ahead and self.took:
-            measured_meanwhile = ceil(self.evaluator.places * seconds / max(median(self.took), 1e-3))
-            self.ahead = min(max(1, measured_meanwhile), self.parts.spec.batch_size)
+        self.proposal_seconds = seconds
         self.empty = 0 if made.candidates else self.empty + 1
         self.waiting.extend(made.candidates)
         self._open(made.round, made.candidates, {})
