@@ -5,10 +5,10 @@
 
 The oracle sleeps: log-normal seconds of that median and that standard deviation of the logarithm, drawn from crystal
 and seed, so that it takes no core from the search. Everything else is a campaign as it is: surrogate, pool, batches of
-8. Workers' time counts from the first candidate that any of them began until the last outcome; idle is what was not
-spent in the oracle. The end of a campaign, when no call is left for a free worker, counts for both schedules alike. One
-row a campaign: seconds on the clock, idle share with and without the start's candidates, seconds of a proposal,
-candidates a proposal, the best. A run that was cut off goes on, and its pause counts as idle.
+8. `idle` is the share of the workers' time that was not spent in the oracle, from the first candidate that any of them
+began until the last outcome; `idle_searching` from the last candidate of the start to the last of all, when each was
+begun: a free worker has nothing to do when no call is left. One row a campaign, with the seconds on the clock, those of
+a proposal, candidates a proposal, and the best. A run that was cut off goes on, and its pause counts as idle.
 """
 
 from __future__ import annotations
@@ -60,12 +60,10 @@ def campaign(schedule: str, seed: int, calls: int, workers: int, seconds: float)
     }
 
 
-def idle_share(naps: list[tuple[float, float]], workers: int) -> tuple[float, float]:
-    """Share of the workers' time that none of the naps fills, from the first to begin to the last to end; and its
-    seconds on the clock.
-    """
-    wall = max(end for _, end in naps) - min(begin for begin, _ in naps)
-    return 1 - sum(end - begin for begin, end in naps) / (workers * wall), wall
+def idle_share(naps: list[tuple[float, float]], workers: int, since: float, until: float) -> float:
+    """Share of the workers' time between two moments that no nap fills."""
+    filled = sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in naps)
+    return 1 - filled / (workers * (until - since))
 
 
 def run_one(arguments: argparse.Namespace, schedule: str, seed: int) -> dict[str, Any]:
@@ -75,23 +73,23 @@ def run_one(arguments: argparse.Namespace, schedule: str, seed: int) -> dict[str
     settings = f"import math\nSEED, LOG_SECONDS, SPREAD = {seed}, math.log({arguments.seconds}), {arguments.spread}\n"
     (folder / "nap.py").write_text(settings + ORACLE)
     run_folder = run_campaign(spec, folder=folder, run_folder=folder / "run", quiet=True)
-    naps = [tuple(map(float, line.split()[1:])) for line in (folder / "naps").read_text().splitlines()]
-    naps.sort()
+    lines = [line.split() for line in (folder / "naps").read_text().splitlines()]
+    naps = sorted((float(begin), float(end)) for _, begin, end in lines)
     with CampaignStore.open(run_folder) as store:
         started, asked = (
             len(store.candidates(0)),
             [len(store.candidates(r.round)) for r in store.rounds() if r.phase == "propose"],
         )
         best = (campaign_status(store)["best"] or {"values": {}})["values"]
-    whole, wall = idle_share(naps, arguments.workers)
+    first, last, searching = naps[0][0], max(end for _, end in naps), naps[started - 1][0]
     return {
         "schedule": schedule,
         "seed": seed,
         "calls": len(naps),
-        "wall_s": round(wall, 1),
+        "wall_s": round(last - first, 1),
         "oracle_s": round(sum(end - begin for begin, end in naps), 1),
-        "idle": round(whole, 4),
-        "idle_after_start": round(idle_share(naps[started:], arguments.workers)[0], 4),
+        "idle": round(idle_share(naps, arguments.workers, first, last), 4),
+        "idle_searching": round(idle_share(naps, arguments.workers, searching, naps[-1][0]), 4),
         "proposal_s": round(mean(read_timings(run_folder / LEDGER).proposals), 2),
         "candidates_a_proposal": round(mean(asked), 2),
         "best": json.dumps(best),
@@ -115,9 +113,8 @@ def main() -> None:
     writer.writerows(rows)
     for schedule in SCHEDULES:
         own = [row for row in rows if row["schedule"] == schedule]
-        idle, wall = mean(row["idle"] for row in own), mean(row["wall_s"] for row in own)
-        later = mean(row["idle_after_start"] for row in own)
-        print(f"{schedule}: idle {idle:.1%}, after the start {later:.1%}, {wall:.0f} s")
+        idle, searching, wall = (mean(row[key] for row in own) for key in ("idle", "idle_searching", "wall_s"))
+        print(f"{schedule}: idle {idle:.1%}, while searching {searching:.1%}, {wall:.0f} s")
 
 
 if __name__ == "__main__":

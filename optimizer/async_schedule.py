@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from math import ceil, inf
+from math import inf, sqrt
 from statistics import median
 from typing import Any
 
@@ -144,14 +144,15 @@ class AsyncSchedule(Session):
         self.proposing = _Proposing(future, horizon, noted)
 
     def _ahead(self) -> int:
-        """As many as will be measured while the next proposal is made, at most `batch_size` and no more than there is
-        evidence for. None with one worker in this process, which can do nothing else meanwhile.
+        """One, and as many as may be measured while the next proposal is made: the mean and a standard deviation of a
+        Poisson count. At most `batch_size`, and no more than there is evidence for. None with one worker in this
+        process, which can do nothing else meanwhile.
         """
         if self.alone:
             return 0
         pace = median(self.took) / self.evaluator.places if self.took else inf
-        meanwhile = min(self.proposal_seconds / max(pace, 1e-3), self.parts.spec.batch_size, len(self.committed))
-        return max(1, ceil(meanwhile))
+        mean = self.proposal_seconds / max(pace, 1e-3)
+        return max(1, min(1 + int(mean + sqrt(mean)), self.parts.spec.batch_size, len(self.committed)))
 
     def _collect(self, *, wait: bool = False) -> None:
         """Write down the proposal that was on its way, where it is ready or waited for."""
