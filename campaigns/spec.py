@@ -355,6 +355,9 @@ class CampaignSpec(Strict):
         True, description="Give it cheap predictions, too: the generator's, and cgcnn's of properties it knows."
     )
     batch_size: int = Field(8, ge=1, le=1024, description="Candidates proposed per round.")
+    schedule: Literal["rounds", "async"] = Field(
+        "rounds", description="rounds: propose batch_size, measure all, again. async: a free worker never waits."
+    )
     acquisition: KindSpec = Field(
         KindSpec(kind="log_nei"), description="Posterior to the next batch; thompson for batches of 16 and more."
     )
@@ -389,6 +392,12 @@ class CampaignSpec(Strict):
                 "pool_size",
                 f"{self.pool_size} is smaller than batch_size {self.batch_size}; raise it, or lower batch_size",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _refines_between_rounds(self) -> CampaignSpec:
+        if self.schedule == "async" and self.refine != "off":
+            raise fault_at("schedule", "'async' has no rounds to refine between; write `refine: off`, or `rounds`")
         return self
 
     @model_validator(mode="after")

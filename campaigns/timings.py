@@ -26,8 +26,15 @@ def read_timings(ledger: Path) -> Timings:
             query = "SELECT oracle_version, seconds FROM outcomes WHERE failure IS NULL"
             for version, seconds in connection.execute(query):
                 found.setdefault(str(version), []).append(float(seconds))
-            phases = connection.execute("SELECT phase, finished_at FROM rounds ORDER BY seq").fetchall()
-            ended = [(str(phase), datetime.fromisoformat(at).timestamp()) for phase, at in phases]
+            # a proposal beside the oracles says how long it took; others took what passed since the phase before
+            query = "SELECT phase, finished_at, json_extract(figures, '$.seconds') FROM rounds ORDER BY seq"
+            phases = connection.execute(query).fetchall()
+            ended = [(str(phase), datetime.fromisoformat(at).timestamp(), said) for phase, at, said in phases]
     except (sqlite3.Error, ValueError, TypeError):
         return Timings()
-    return Timings(found, [at - before for (_, before), (phase, at) in pairwise(ended) if phase == "propose"])
+    proposals = [
+        at - before if said is None else float(said)
+        for (_, before, _), (phase, at, said) in pairwise(ended)
+        if phase == "propose"
+    ]
+    return Timings(found, proposals)

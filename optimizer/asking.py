@@ -23,11 +23,12 @@ from optimizer.cascade import Gate, Stages, stopped_before
 from optimizer.gates import gates_of_round
 from optimizer.handing_out import HandedOut, check_free, free_folder, vasp_set, write_folder
 from optimizer.heartbeat import heartbeat
-from optimizer.loop import GO_ON, IDLE_ROUNDS, open_or_create, stop_on_signal
+from optimizer.loop import open_or_create, stop_on_signal
 from optimizer.phases import Report, evaluation_seed
 from optimizer.proposal import propose_phase
 from optimizer.refinement import current_generator, refine_phase, refinement_due
 from optimizer.round_calibration import round_calibration
+from optimizer.session import GO_ON, IDLE_ROUNDS
 from optimizer.starting import start_phase
 from optimizer.status import CLOCK, failures_by_stage, failures_in_words, hours_spent
 from optimizer.telling import external_oracle

@@ -85,6 +85,7 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
     _check_order(cascade)
     check_gates(spec, cascade)
     _check_external(spec, cascade)
+    _check_schedule(spec, cascade)
     generator: Generator = build_kind("generator", spec.generator, GeneratorContext(device, str(folder)), "generator")
     if not Grammar(spec.space).group_mask().any():
         raise _no_space_group(spec.space)
@@ -173,6 +174,25 @@ def _check_external(spec: CampaignSpec, cascade: Cascade) -> None:
             f"oracles.{place}.hours",
             f"{cascade.dearest!r} takes longer than one measurement outside, and the budget would count it.",
             "Raise the hours.",
+        )
+
+
+def _check_schedule(spec: CampaignSpec, cascade: Cascade) -> None:
+    """Without batches there must be workers here that take one candidate at a time."""
+    if spec.schedule != "async":
+        return
+    if external_place(spec) is not None:
+        raise SpecError(
+            "schedule",
+            "'async' keeps workers of this campaign busy, and values from outside have none.",
+            "Write `rounds`: `optimize ask` minds what is pending, whenever it is called.",
+        )
+    if cascade.together > 1:
+        stage = max(cascade.stages, key=lambda each: each.together)
+        raise SpecError(
+            "schedule",
+            f"'async' hands out one crystal at a time, and {stage.name!r} takes {stage.together} at once here.",
+            "Write `rounds`, or `device: cpu`.",
         )
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
@@ -25,6 +26,7 @@ from campaigns.workers import end_with_parent
 from optimizer.cascade import Cascade, CascadeTask, Gate, Stages
 from optimizer.protocols import OracleContext, TaskLost, Workers
 
+POLL_SECONDS = 0.1  # until whoever has nothing to hand out yet, or may have been told to stop, is asked again
 BATCHES_IN_HAND = 4  # so that an oracle that takes many can fill the places of those that are done
 NO_GATES: Mapping[str, Mapping[str, Gate]] = {}
 Task = tuple[str, Structure, int]  # candidate id, crystal, seed
@@ -75,31 +77,49 @@ class Evaluator:
             abandon()
         self._executor.shutdown(wait=True, cancel_futures=True)
 
+    @property
+    def places(self) -> int:
+        """How many candidates are in hand at once."""
+        return self._workers.count
+
+    @property
+    def in_process(self) -> bool:
+        """Whether this process computes what is handed out, and can do nothing else meanwhile. Starts the workers."""
+        return bool(getattr(self._started(), "in_process", False))
+
     def evaluate(
         self,
-        tasks: Sequence[Task],
+        tasks: Iterable[Task | None],
         stop: Event,
         begin: Callable[[str], None] = lambda name: None,
         gates: Mapping[str, Mapping[str, Gate]] = NO_GATES,
     ) -> Iterator[tuple[str, Stages]]:
         """`(id, crystal, seed)` -> `(id, stages)` as each finishes. After `stop` only what is in hand is finished.
 
-        `begin` is told each id just before it is handed to a worker. `gates` maps ids to what they must pass.
+        `tasks` is asked for the next whenever a worker is free. None says that there is nothing to hand out yet, and
+        that something in hand is waited for: it is asked again soon. `begin` is told each id just before it is handed
+        to a worker. `gates` maps ids to what they must pass, and is asked when they are handed out.
         """
         if self._cascade.together > 1:
             yield from self._many_at_once(tasks, stop, begin, gates)
             return
-        fresh, suspects = deque(tasks), deque[Task]()
+        fresh, suspects, more = iter(tasks), deque[Task](), True
         tried: set[str] = set()  # in hand when a worker died
         in_hand: dict[Future[Stages], Task] = {}
-        while in_hand or ((fresh or suspects) and not stop.is_set()):
+        while in_hand or ((more or suspects) and not stop.is_set()):
             alone = suspects or any(task[0] in tried for task in in_hand.values())
-            waiting, most = suspects or fresh, 1 if alone else self._workers.count
-            while waiting and len(in_hand) < most and not stop.is_set():
-                task = waiting.popleft()
+            most = 1 if alone else self._workers.count
+            while (suspects or more) and len(in_hand) < most and not stop.is_set():
+                try:
+                    task = suspects.popleft() if suspects else next(fresh)
+                except StopIteration:
+                    more = False
+                    break
+                if task is None or stop.is_set():
+                    break
                 begin(task[0])
                 in_hand[self._submit(task, gates.get(task[0]))] = task
-            done, _ = wait(in_hand, timeout=0.5, return_when=FIRST_COMPLETED)
+            done, _ = wait(in_hand, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
                 task = in_hand.pop(future)
                 try:
@@ -119,16 +139,13 @@ class Evaluator:
 
     def _many_at_once(
         self,
-        tasks: Sequence[Task],
+        tasks: Iterable[Task | None],
         stop: Event,
         begin: Callable[[str], None],
         gates: Mapping[str, Mapping[str, Gate]],
     ) -> Iterator[tuple[str, Stages]]:
-        size = BATCHES_IN_HAND * self._cascade.together
-        for start in range(0, len(tasks), size):
-            if stop.is_set():
-                return
-            chunk = tasks[start : start + size]
+        fresh, size = (task for task in tasks if task is not None), BATCHES_IN_HAND * self._cascade.together
+        while not stop.is_set() and (chunk := list(islice(fresh, size))):
             for name, _, _ in chunk:
                 begin(name)
             given = [CascadeTask(crystal, seed, gates.get(name)) for name, crystal, seed in chunk]
@@ -137,17 +154,21 @@ class Evaluator:
 
     def _submit(self, task: Task, gates: Mapping[str, Gate] | None) -> Future[Stages]:
         _, crystal, seed = task
-        if self._executor is None:
-            initargs = self._specs, self._context, self._cascade.space, self._cache
-            self._executor = self._workers.start(_start_worker, initargs)
-        if getattr(self._executor, "in_process", False):
-            return self._executor.submit(self._cascade.evaluate, crystal, seed, gates)
+        executor = self._started()
+        if getattr(executor, "in_process", False):
+            return executor.submit(self._cascade.evaluate, crystal, seed, gates)
         try:
-            return self._executor.submit(_evaluate, crystal_to_json(crystal), seed, gates)
+            return executor.submit(_evaluate, crystal_to_json(crystal), seed, gates)
         except BrokenExecutor as error:
             broken: Future[Stages] = Future()
             broken.set_exception(error)
             return broken
+
+    def _started(self) -> Executor:
+        if self._executor is None:
+            initargs = self._specs, self._context, self._cascade.space, self._cache
+            self._executor = self._workers.start(_start_worker, initargs)
+        return self._executor
 
     def _lost(self, lost: TaskLost) -> Stages:
         """Charged to the dearest stage, as nobody can tell in which one it was lost."""

@@ -16,12 +16,13 @@ import torch
 from pymatgen.core import Structure
 from torch import Tensor
 
-from campaigns.ledger import Latent
+from campaigns.ledger import Latent, RoundRecord
 from campaigns.records import Candidate, StageOutcome, final_crystal, first_failure, last_uncertainties, last_values
 from campaigns.spec import SearchSpace
 from campaigns.store import CampaignStore
 from generative.protocols import Alignment, Generator
 from optimizer.build import Parts
+from optimizer.horizon import Horizon
 from optimizer.objective import CampaignObjective, Values
 from optimizer.surrogate_inputs import input_blocks, surrogate_inputs
 from optimizer.trust_region import Observation
@@ -41,11 +42,12 @@ class Evidence:
     new: Mapping[str, Latent]
     uncertainties: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by id: stated standard deviations
     last_fit: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # the surrogate's report, by outcome
+    periods: Mapping[str, int] = field(default_factory=dict)  # by id, where the trust region counts no rounds
 
     def history(self) -> list[Observation]:
         """What the trust region follows from."""
         return [
-            Observation(c.round, self.latents[c.id].z if c.id in self.latents else None, values)
+            Observation(self.periods.get(c.id, c.round), self.latents[c.id].z if c.id in self.latents else None, values)
             for c, values in zip(self.candidates, self.values, strict=True)
         ]
 
@@ -75,24 +77,31 @@ class Evidence:
         return {**counts, "none": len(self.candidates) - len(self.latents)}
 
 
-def evidence(parts: Parts, store: CampaignStore) -> Evidence:
-    """What was evaluated, with the latents of `parts.generator`; those the ledger lacks are found now."""
-    outcomes = store.outcomes()
+def evidence(parts: Parts, store: CampaignStore, horizon: Horizon | None = None) -> Evidence:
+    """What was evaluated, with the latents of `parts.generator`; those the ledger lacks are found now. With a `horizon`
+    only what lies within it.
+    """
+    outcomes, rounds = store.outcomes(), store.rounds()
+    if horizon is not None:
+        outcomes = {name: outcomes[name] for name in horizon.seen}
+        rounds = [record for record in rounds if record.round < horizon.number]
     candidates = tuple(c for c in store.candidates() if c.id in outcomes)
     measured = {c.id: final_crystal(outcomes[c.id], c.crystal) for c in candidates}
     values = tuple(observed_values(outcomes[c.id], parts.objective) for c in candidates)
-    known = store.latents(parts.generator.version)
+    known = {name: z for name, z in store.latents(parts.generator.version).items() if name in measured}
     missing = [c for c in candidates if c.id not in known]
     new = find_latents(parts.generator, parts.spec.space, missing, [measured[c.id] for c in missing])
     stated = {c.id: last_uncertainties(outcomes[c.id]) for c in candidates}
     uncertainties = {name: each for name, each in stated.items() if each}
-    last_fit = _last_fit(store, parts.generator.version)
-    return Evidence(candidates, tuple(measured.values()), values, {**known, **new}, new, uncertainties, last_fit)
+    last_fit = _last_fit(rounds, parts.generator.version)
+    periods = {} if horizon is None else horizon.periods({c.id for c in candidates if c.round == 0})
+    latents = {**known, **new}
+    return Evidence(candidates, tuple(measured.values()), values, latents, new, uncertainties, last_fit, periods)
 
 
-def _last_fit(store: CampaignStore, generator_version: str) -> Mapping[str, Mapping[str, Any]]:
+def _last_fit(rounds: Sequence[RoundRecord], generator_version: str) -> Mapping[str, Mapping[str, Any]]:
     """What the last round with this generator wrote of its surrogate; hyperparameters need not be found anew."""
-    proposed = [r.figures for r in store.rounds() if r.phase == "propose" and "surrogate" in r.figures]
+    proposed = [r.figures for r in rounds if r.phase == "propose" and "surrogate" in r.figures]
     fits = [figures["surrogate"] for figures in proposed if figures.get("generator") == generator_version]
     return fits[-1] if fits else {}
 

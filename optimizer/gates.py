@@ -8,7 +8,8 @@
         max_calls: 30
 
 "So far" means in earlier rounds, and of the calls that are left the first proposed of a round get theirs: nothing
-depends on which worker was faster, so a resumed campaign decides as an uninterrupted one.
+depends on which worker was faster, so a resumed campaign decides as an uninterrupted one. Under `schedule: async` it
+means when the candidate is handed out, and what is in hand counts as having entered.
 """
 
 from __future__ import annotations
@@ -41,24 +42,63 @@ def gates_of_round(
     spec: CampaignSpec, cascade: Cascade, store: CampaignStore, round: int
 ) -> dict[str, dict[str, Gate]]:
     """Candidate id -> stage -> gate, for every candidate of the round that is to be measured."""
-    gated = [
+    if not _gated(spec, cascade):
+        return {}
+    outcomes = store.outcomes()
+    before = [outcomes[c.id] for c in store.candidates() if c.round < round and c.id in outcomes]
+    mine = [c.id for c in store.candidates(round) if not _came_with_values(c, outcomes)]
+    return _gates(spec, cascade, before, mine)
+
+
+def gates_now(
+    spec: CampaignSpec, cascade: Cascade, store: CampaignStore, candidate: Candidate, in_hand: int
+) -> dict[str, dict[str, Gate]]:
+    """The same for one candidate that is handed out now, while so many others are in hand."""
+    if not _gated(spec, cascade):
+        return {}
+    return _gates(spec, cascade, list(store.outcomes().values()), [candidate.id], in_hand)
+
+
+def _gates(
+    spec: CampaignSpec,
+    cascade: Cascade,
+    before: Sequence[Sequence[StageOutcome]],
+    names: Sequence[str],
+    in_hand: int = 0,
+) -> dict[str, dict[str, Gate]]:
+    """Candidate id -> stage -> gate of these ids, after the outcomes `before`. Each of those `in_hand`, and then of
+    these in their order, is taken to use a call of every stage.
+    """
+    found: dict[str, dict[str, Gate]] = {name: {} for name in names}
+    for stage, given in _gated(spec, cascade):
+        thresholds = _thresholds(given, before)
+        left = inf if given.max_calls is None else given.max_calls - _entries(stage, before) - in_hand
+        for place, name in enumerate(names):
+            spent = "" if place < left else f"the {given.max_calls} calls of {stage} are spent or spoken for"
+            found[name][stage] = Gate(thresholds, spent)
+    return found
+
+
+def _gated(spec: CampaignSpec, cascade: Cascade) -> list[tuple[str, OracleSpec]]:
+    return [
         (stage.name, given)
         for given, stage in zip(spec.oracles, cascade.stages, strict=True)
         if given.only_if or given.max_calls is not None
     ]
-    if not gated:
-        return {}
-    outcomes = store.outcomes()
-    before = [outcomes[c.id] for c in store.candidates() if c.round < round and c.id in outcomes]
-    mine = [c for c in store.candidates(round) if not _came_with_values(c, outcomes)]
-    found: dict[str, dict[str, Gate]] = {c.id: {} for c in mine}
-    for name, given in gated:
-        thresholds = _thresholds(given, before)
-        left = inf if given.max_calls is None else given.max_calls - _entries(name, before)
-        for place, candidate in enumerate(mine):
-            spent = "" if place < left else f"the {given.max_calls} calls of {name} are spent or spoken for"
-            found[candidate.id][name] = Gate(thresholds, spent)
-    return found
+
+
+def calls_left_of_stages(
+    spec: CampaignSpec, cascade: Cascade, entered: Mapping[str, int], needed: Sequence[str]
+) -> float:
+    """How many more candidates can have every property in `needed` measured, as far as budgets of single stages go;
+    `entered` counts by stage. Infinite where no budget stands in the way.
+    """
+    left = {
+        stage.name: inf if given.max_calls is None else given.max_calls - entered.get(stage.name, 0)
+        for given, stage in zip(spec.oracles, cascade.stages, strict=True)
+    }
+    sources = [[s.name for s in cascade.stages if any(p.name == name for p in s.oracle.properties)] for name in needed]
+    return min((max(left[stage] for stage in each) for each in sources if each), default=inf)
 
 
 def exhausted_stage(spec: CampaignSpec, cascade: Cascade, store: CampaignStore, needed: Sequence[str]) -> str | None:

@@ -1,11 +1,10 @@
-"""The campaign: rounds of propose and evaluate until the budget is spent. Resuming is running again."""
+"""The campaign: propose and evaluate until the budget is spent, in rounds or without. Resuming is running again."""
 
 from __future__ import annotations
 
 import os
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +17,9 @@ from campaigns.spec import CampaignSpec
 from campaigns.store import LEDGER, CampaignStore
 from generative.progress import reported_to
 from generative.threads import one_thread
+from optimizer.async_schedule import AsyncSchedule
 from optimizer.build import Parts, build
-from optimizer.evaluation import Evaluator
-from optimizer.gates import exhausted_stage, gates_of_round
+from optimizer.gates import gates_of_round
 from optimizer.heartbeat import heartbeat
 from optimizer.json_lines import JsonLines, emit
 from optimizer.live import Live
@@ -29,11 +28,7 @@ from optimizer.phases import evaluation_seed
 from optimizer.proposal import propose_phase
 from optimizer.refinement import current_generator, refine_phase, refinement_due
 from optimizer.round_calibration import round_calibration
-from optimizer.starting import start_phase
-from optimizer.status import CLOCK, STAGE_SPENT, failures_by_stage, failures_in_words, hours_spent
-
-IDLE_ROUNDS = 3  # rounds in a row without a single call before a campaign gives up
-GO_ON = "everything measured is kept. Run the same command again to go on."
+from optimizer.session import GO_ON, IDLE_ROUNDS, Session
 
 
 def run_campaign(
@@ -58,6 +53,7 @@ def run_campaign(
             "its values come from outside, so nothing can run through.",
             "Use `optimize ask` and `optimize tell`.",
         )
+    schedule = AsyncSchedule if spec.schedule == "async" else Rounds
     try:
         with open_or_create(parts, run_folder) as store, store.lock(take_over=take_over):
             store.adopt(spec)
@@ -70,7 +66,7 @@ def run_campaign(
                 reported_to(live.step),
                 one_thread(),
             ):
-                _Campaign(parts, store, evaluator, live, stop).run()
+                schedule(parts, store, evaluator, live, stop).run()
     except KeyboardInterrupt:
         raise CampaignInterrupted(f"stopped at once; what was in hand is lost, {GO_ON}") from None
     return run_folder
@@ -95,14 +91,6 @@ def open_or_create(parts: Parts, run_folder: Path) -> CampaignStore:
     )
 
 
-def _recall(store: CampaignStore, live: Live | JsonLines) -> None:
-    """Show what was measured before this session, or came with its values."""
-    outcomes = store.outcomes()
-    for candidate in store.candidates():
-        if stages := outcomes.get(candidate.id):
-            live.known(candidate, stages)
-
-
 @contextmanager
 def stop_on_signal() -> Iterator[Event]:
     """The first Ctrl-C or SIGTERM asks to stop after the candidates in hand; the second is an ordinary one."""
@@ -125,42 +113,32 @@ def stop_on_signal() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
-class _Campaign:
-    """One session of driving a campaign. Everything it must remember is in the store."""
-
-    def __init__(
-        self, parts: Parts, store: CampaignStore, evaluator: Evaluator, live: Live | JsonLines, stop: Event
-    ) -> None:
-        self.parts, self.store, self.evaluator, self.live, self.stop = parts, store, evaluator, live, stop
-        self.versions = "; ".join(f"{name} {version}" for name, version in parts.provenance.items())
-        self.since, self.hours_before = time.monotonic(), hours_spent(store)
+class Rounds(Session):
+    """Propose a batch, measure all of it, and again: no decision depends on time."""
 
     def run(self) -> None:
         """Rounds, those proposed before first: a round that was cut off is finished before anything else."""
         round, idle = 0, 0
         try:
             while idle < IDLE_ROUNDS and (self._proposed(round) or self._may_go_on()):
-                if self._out_of_time() or not self._round(round):
-                    self._say("out_of_time", round, "the hours of the budget are spent")
+                if self.out_of_time() or not self._round(round):
+                    self.say_out_of_time(round)
                     return
-                self._tick()
+                self.tick()
                 idle = 0 if round == 0 or self._brought_calls(round) else idle + 1
                 round += 1
         finally:
-            self._tick()
-        if stage := self._exhausted():
-            self._say(STAGE_SPENT, round - 1, f"the calls of {stage} are spent, and the objective needs it")
+            self.tick()
+        self.say_exhausted(round - 1)
         if idle == IDLE_ROUNDS:
-            message = f"gave up: {IDLE_ROUNDS} rounds in a row brought no call of {self.store.dearest_stage}"
-            self._say("starved", round - 1, f"{message}. {failures_in_words(failures_by_stage(self.store))}")
+            self.say_starved(round - 1, f"{IDLE_ROUNDS} rounds")
 
     def _round(self, round: int) -> bool:
         """Propose and evaluate; False where the hours ran out before all was evaluated."""
         if round == 0:
-            start_phase(self.parts, self.store, lambda text: self.live.phase(0, text))
-            _recall(self.store, self.live)
+            self.start()
         else:
-            q = min(self.parts.spec.batch_size, self._calls_left())
+            q = min(self.parts.spec.batch_size, self.calls_left())
             before = self._proposed(round)
             propose_phase(self.parts, self.store, round, q, lambda text: self.live.phase(round, text))
             if not before:
@@ -188,14 +166,8 @@ class _Campaign:
     def _proposed(self, round: int) -> bool:
         return self.store.phase_done(round, "start" if round == 0 else "propose")
 
-    def _calls_left(self) -> int:
-        return self.parts.spec.budget.oracle_calls - self.store.spent().calls
-
-    def _exhausted(self) -> str | None:
-        return exhausted_stage(self.parts.spec, self.parts.cascade, self.store, self.parts.objective.properties)
-
     def _may_go_on(self) -> bool:
-        return self._calls_left() > 0 and self._exhausted() is None
+        return self.calls_left() > 0 and self.exhausted() is None
 
     def _brought_calls(self, round: int) -> bool:
         outcomes, dearest = self.store.outcomes(), self.store.dearest_stage
@@ -207,7 +179,7 @@ class _Campaign:
             return True
         gates = gates_of_round(self.parts.spec, self.parts.cascade, self.store, round)
         # more are waiting than calls are left only where the budget was lowered since they were proposed
-        while waiting := [c for c in self.store.pending() if c.round == round][: max(0, self._calls_left())]:
+        while waiting := [c for c in self.store.pending() if c.round == round][: max(0, self.calls_left())]:
             self.live.evaluating(round, len(waiting))
             candidates = {c.id: c for c in waiting}
             tasks = [(c.id, c.crystal, evaluation_seed(self.parts.spec.seed, c)) for c in waiting]
@@ -215,31 +187,13 @@ class _Campaign:
                 for name, stages in self.evaluator.evaluate(tasks, self.stop, self.store.lease, gates):
                     self.store.record(name, stages, package_versions=self.versions)
                     self.live.outcome(candidates[name], stages, self.store.spent().calls)
-                    if self._out_of_time():
+                    if self.out_of_time():
                         self.stop.set()
             if self.stop.is_set():
                 break
-        if self.stop.is_set() and not self._out_of_time():
-            raise CampaignInterrupted(f"interrupted in round {round}; {GO_ON}")
+        if self.stop.is_set() and not self.out_of_time():
+            raise self.interrupted(round)
         if any(c.round == round for c in self.store.pending()):
-            return not self._out_of_time()
+            return not self.out_of_time()
         self.store.finish_phase(round, "evaluate", figures={"calibration": round_calibration(self.store, round)})
         return True
-
-    def _say(self, kind: str, round: int, message: str) -> None:
-        self.store.event(kind, message)
-        self.live.phase(round, message)
-
-    # hours are noted after every round, so that a kill forgets one round's time at most
-
-    def _hours(self) -> float:
-        return (time.monotonic() - self.since) / 3600
-
-    def _tick(self) -> None:
-        hours, self.since = self._hours(), time.monotonic()
-        self.hours_before += hours
-        self.store.event(CLOCK, "time spent driving", hours=hours)
-
-    def _out_of_time(self) -> bool:
-        limit = self.parts.spec.budget.hours
-        return limit is not None and self.hours_before + self._hours() > limit

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pymatgen.core import Composition
 
-from campaigns.spec import OracleSpec, SearchSpace
+from campaigns.spec import CampaignSpec, OracleSpec, SearchSpace
 from campaigns.store import LEDGER, CampaignStore
 from campaigns.user_cache import cache_folder
 from generative.grammar import Grammar
@@ -33,11 +33,15 @@ def plan(parts: Parts, run_folder: Path, *, measure: bool = False) -> list[tuple
         *_oracles_in_words(parts, costs),
         *((stage.name, note) for stage in cascade.stages for note in getattr(stage.oracle, "notes", ())),
         ("goal", _goal_in_words(parts)),
-        ("budget", f"{spec.budget.oracle_calls} calls of {cascade.dearest} in batches of {spec.batch_size}{limit}"),
+        ("budget", f"{spec.budget.oracle_calls} calls of {cascade.dearest} {_pace_in_words(spec)}{limit}"),
         ("time", _time_in_words(parts, costs, _calls_spent(run_folder))),
         *([("outside", _outside_in_words(parts))] if parts.external is not None else []),
         *_places(parts, run_folder),
     ]
+
+
+def _pace_in_words(spec: CampaignSpec) -> str:
+    return "one by one" if spec.schedule == "async" else f"in batches of {spec.batch_size}"
 
 
 def known_inside(space: SearchSpace, references: ReferenceTable) -> int:
@@ -134,10 +138,16 @@ def _time_in_words(parts: Parts, costs: Costs, spent: int) -> str:
     for stage, given in zip(parts.cascade.stages, spec.oracles, strict=True):
         if not getattr(stage.oracle, "external", False):
             seconds += costs.stages[stage.name].seconds * min(calls, given.max_calls or calls)
-    seconds /= min(workers, spec.batch_size)
-    rounds = ceil(calls / spec.batch_size)
-    searching = rounds * costs.proposal.seconds
     limit = f"; it stops after {spec.budget.hours:g} hours" if spec.budget.hours else ""
+    if spec.schedule == "async" and workers > 1:
+        return (
+            f"about {duration(seconds / workers)} in oracles with {workers} workers, who do not wait for the search: "
+            f"{duration(costs.proposal.seconds)} a proposal ({costs.proposal.source}){limit}"
+        )
+    batch = 1 if spec.schedule == "async" else spec.batch_size
+    seconds /= min(workers, batch)
+    rounds = ceil(calls / batch)
+    searching = rounds * costs.proposal.seconds
     return (
         f"about {duration(seconds + searching)}: {duration(seconds)} in oracles with {workers} workers, "
         f"{duration(searching)} searching in {rounds} rounds ({costs.proposal.source}){limit}"

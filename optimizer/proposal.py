@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from pymatgen.core import Structure
 from torch import Tensor
 
 from campaigns.crystals import crystal_from_json, crystal_to_json
+from campaigns.ledger import Latent
 from campaigns.records import Candidate
 from campaigns.store import CampaignStore
 from generative.protocols import EncodeFailure
@@ -19,6 +21,7 @@ from generative.representations.wyckoff import fingerprint
 from optimizer.admission import Admitted, admit
 from optimizer.build import Parts
 from optimizer.evidence import Evidence, evidence, fitted_to
+from optimizer.horizon import Horizon
 from optimizer.phases import Report, phase_seed
 from optimizer.portfolio import arm_shares
 from optimizer.protocols import ProposalContext
@@ -27,12 +30,46 @@ from optimizer.trust_region import latent_pool, trust_region
 from surrogates.protocols import FittedSurrogate
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """What a round is proposed to measure, and why; nothing of it is written yet."""
+
+    round: int
+    candidates: tuple[Candidate, ...]
+    failures: Mapping[str, int]  # of the pool, by code
+    figures: Mapping[str, Any]
+    latents: Mapping[str, Mapping[str, Latent]]  # found on the way, by generator version and candidate id
+
+    def write(self, store: CampaignStore, **figures: Any) -> None:
+        """One transaction; further `figures` stand beside its own."""
+        store.finish_phase(
+            self.round,
+            "propose",
+            candidates=self.candidates,
+            failures=self.failures,
+            figures={**self.figures, **figures},
+            latents=self.latents,
+        )
+
+
 def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report: Report) -> int:
-    """Fit, decode a pool, screen it, choose a batch, write it. Returns how many candidates the round has."""
+    """Propose the round from all that is known, and write it. Returns how many candidates the round has."""
     if store.phase_done(round, "propose"):
         return len(store.candidates(round))
+    made = proposal(parts, store, round, q, report)
+    made.write(store)
+    return len(made.candidates)
+
+
+def proposal(
+    parts: Parts, store: CampaignStore, round: int, q: int, report: Report, horizon: Horizon | None = None
+) -> Proposal:
+    """Fit, decode a pool, screen it, choose a batch of q. With a `horizon` it is a function of the campaign's seed, the
+    round's number and the outcomes within that horizon, whatever else the ledger holds.
+    """
     seed = phase_seed(parts.spec.seed, round, "propose")
-    known = evidence(parts, store)
+    known = evidence(parts, store, horizon)
+    proposed = [c for c in store.candidates() if c.round < round]
     region = trust_region(known.history(), parts.objective, parts.generator.latent_dim)
     report(f"decoding {parts.spec.pool_size} latents (trust region {region.length:.2f})")
     shares = arm_shares([c.arm for c in known.candidates], known.values, parts.objective)
@@ -40,7 +77,7 @@ def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report
     pool = _with_relatives(parts, pool, arms, seed)
     decoded = parts.generator.decode(pool, within=parts.spec.space, seed=seed)
     admitted, failures = admit(
-        decoded, parts.spec.space, parts.references, _marks(store, known), allow_known=parts.spec.propose_known
+        decoded, parts.spec.space, parts.references, _marks(proposed, known), allow_known=parts.spec.propose_known
     )
     figures: dict[str, Any] = {
         "pool": {
@@ -61,19 +98,19 @@ def propose_phase(parts: Parts, store: CampaignStore, round: int, q: int, report
     candidates: list[Candidate] = []
     if admitted and known.latents:
         report(f"choosing {q} of {len(admitted)} admitted crystals")
-        candidates = _choose(parts, known, store.pending(), admitted, pool, arms, round, q, seed, figures)
+        evaluated = {c.id for c in known.candidates}
+        pending = [c for c in proposed if c.id not in evaluated]
+        candidates = _choose(parts, known, pending, admitted, pool, arms, round, q, seed, figures)
     elif admitted:  # nothing measured has a latent: there is nothing to fit, the pool is prior samples in random order
         figures["criterion"] = "prior samples: nothing measured yet has a latent"
         candidates = [_candidate(parts, round, i, a, pool, arms[a.index], {}) for i, a in enumerate(admitted[:q])]
-    store.finish_phase(
+    return Proposal(
         round,
-        "propose",
-        candidates=candidates,
-        failures={code.value: count for code, count in failures.items()},
-        figures=figures,
-        latents={parts.generator.version: known.new},
+        tuple(candidates),
+        {code.value: count for code, count in failures.items()},
+        figures,
+        {parts.generator.version: known.new},
     )
-    return len(candidates)
 
 
 def _with_relatives(parts: Parts, pool: Tensor, arms: Sequence[str], seed: int) -> Tensor:
@@ -86,9 +123,9 @@ def _with_relatives(parts: Parts, pool: Tensor, arms: Sequence[str], seed: int) 
     return changed
 
 
-def _marks(store: CampaignStore, known: Evidence) -> set[str]:
+def _marks(proposed: Sequence[Candidate], known: Evidence) -> set[str]:
     """Fingerprints of everything proposed, and of what it relaxed to: measured already."""
-    crystals = [*(c.crystal for c in store.candidates()), *known.measured]
+    crystals = [*(c.crystal for c in proposed), *known.measured]
     return {mark for x in crystals if isinstance(mark := _mark(crystal_to_json(x)), str)}
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import NormalDist, fmean
 
-from campaigns.records import last_values
+from campaigns.records import Candidate, StageOutcome, last_values
 from campaigns.store import CampaignStore
 
 LEVELS = (0.5, 0.9)
@@ -17,9 +17,14 @@ def round_calibration(store: CampaignStore, round: int) -> dict[str, dict[str, f
     mean log density they were given (`log_score`, nats in the property's own unit). Empty where nothing was predicted.
     """
     outcomes = store.outcomes()
+    return calibration((candidate, outcomes.get(candidate.id, ())) for candidate in store.candidates(round))
+
+
+def calibration(found: Iterable[tuple[Candidate, Sequence[StageOutcome]]]) -> dict[str, dict[str, float]]:
+    """The same of these candidates."""
     pairs: dict[str, list[tuple[float, float]]] = {}
-    for candidate in store.candidates(round):
-        measured = last_values(outcomes.get(candidate.id, ())) or {}
+    for candidate, stages in found:
+        measured = last_values(stages)
         for name, (mean, sd) in candidate.predicted.items():
             if name in measured and sd > 0:
                 pairs.setdefault(name, []).append(((measured[name] - mean) / sd, sd))

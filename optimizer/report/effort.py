@@ -90,7 +90,11 @@ def phase_seconds(snapshot: Snapshot) -> dict[str, float]:
         until = datetime.fromisoformat(record.finished_at)
         begin = since or (driven[0][0] if driven else until)
         inside = driven[bisect_left(ends, begin) : bisect_left(begins, until)]
-        spent[record.phase] = spent.get(record.phase, 0.0) + sum(_overlap((begin, until), each) for each in inside)
+        passed = sum(_overlap((begin, until), each) for each in inside)
+        own = min(passed, float(record.figures.get("seconds", passed)))  # a proposal beside the oracles says how long
+        spent[record.phase] = spent.get(record.phase, 0.0) + own
+        if own < passed:
+            spent["evaluate"] = spent.get("evaluate", 0.0) + passed - own
         since = until
     return spent
 

@@ -89,3 +89,19 @@ def test_known_materials_in_a_space_are_counted(space, inside):
     everything = {"elements": {"exclude": []}, "n_atoms": [1, 200], "n_elements": [1, 20]}
     spec = changed(space=everything | space, constraints={})
     assert known_inside(spec.space, ReferenceTable.load()) == inside
+
+
+def test_without_batches_workers_do_not_wait_for_the_search(tmp_path):
+    several, one = (dict(plan(build(changed(schedule="async", workers=n), tmp_path), tmp_path)) for n in (2, 1))
+    assert several["budget"] == "60 calls of relax one by one"
+    assert several["time"].startswith(
+        "about 60 s in oracles with 2 workers, who do not wait for the search: 10 s a proposal"
+    )
+    assert one["time"].startswith("about 12 min: 2.0 min in oracles with 1 workers, 10 min searching in 60 rounds")
+
+
+def test_what_takes_many_at_once_is_no_free_worker(tmp_path, monkeypatch):
+    spec = changed(schedule="async", oracles=["density"], constraints={})
+    monkeypatch.setattr(type(build(spec, tmp_path).cascade.stages[0].oracle), "together", 32, raising=False)
+    with pytest.raises(SpecError, match=r"schedule: .*'density' takes 32 at once here.*`device: cpu`"):
+        build(spec, tmp_path)

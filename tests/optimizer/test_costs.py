@@ -65,6 +65,13 @@ def test_what_the_same_oracle_took_elsewhere_counts(parts, tmp_path, monkeypatch
     assert lines["time"].startswith("about 6.7 min: 5.8 min in oracles with 2 workers, 52 s searching in 13 rounds")
 
 
+def test_a_proposal_beside_the_oracles_took_what_it_says(tmp_path, monkeypatch):
+    measured_campaign(tmp_path / "older", "1", [5.0], monkeypatch)
+    with CampaignStore.open(tmp_path / "older") as store:
+        store.finish_phase(1, "propose", figures={"seconds": 2.5})
+    assert read_timings(tmp_path / "older" / LEDGER).proposals == [2.5]
+
+
 def test_without_anything_measured_the_typical_stands(parts, tmp_path):
     costs = estimated_costs(parts, tmp_path / "runs" / "cheap")
     assert (costs.stages["relax"].seconds, costs.stages["relax"].source) == (2.0, "typical of a core")

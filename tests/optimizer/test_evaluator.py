@@ -42,6 +42,24 @@ def test_workers_give_what_this_process_gives(evaluator):
         assert spread[name].crystal.matches(outcome.crystal)
 
 
+def test_whoever_has_nothing_to_hand_out_yet_is_asked_again(evaluator):
+    """The second task is there when the first is done; two workers would have taken both at once."""
+    done: list[str] = []
+
+    def tasks():
+        yield TASKS[0]
+        while not done:
+            yield None
+        yield TASKS[1]
+
+    with evaluator(2) as there:
+        assert not there.in_process
+        assert there.places == 2
+        for name, _ in there.evaluate(tasks(), Event()):
+            done.append(name)
+    assert done == ["c0", "c1"]
+
+
 def test_after_a_stop_nothing_new_is_begun(evaluator):
     stop, done = Event(), []
     with evaluator(1) as here:

@@ -10,7 +10,7 @@ from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOut
 from campaigns.spec import CampaignSpec, parse_spec
 from campaigns.store import CampaignStore
 from optimizer.cascade import GIVEN, Cascade
-from optimizer.gates import check_gates, exhausted_stage, gates_of_round
+from optimizer.gates import calls_left_of_stages, check_gates, exhausted_stage, gates_now, gates_of_round
 from optimizer.protocols import OracleContext
 
 CRYSTAL = Structure([[2.8, 0, 0], [0, 2.8, 0], [0, 0, 3.7]], ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -161,3 +161,15 @@ def test_a_rule_asks_for_what_was_measured_before(oracles, message):
     with pytest.raises(SpecError, match=r"^oracles\.\d\.only_if") as caught:
         check_gates(spec, cascade_of(spec))
     assert message in str(caught.value)
+
+
+def test_what_is_in_hand_is_taken_to_use_its_calls(ledger):
+    made = ledger(max_calls=3)
+    made.round(0, [1.0, 2.0])
+    candidate = Candidate("001-0000", 1, "test", CRYSTAL, None, "test")
+    free, taken = (gates_now(made.spec, made.cascade, made.store, candidate, n) for n in (0, 1))
+    assert free["001-0000"]["density"].refusal({}) is None
+    assert taken["001-0000"]["density"].refusal({}).code is FailureCode.STAGE_BUDGET_SPENT
+    counts = made.store.spent().stage_counts
+    assert calls_left_of_stages(made.spec, made.cascade, counts, ["density_g_cm3", "volume_ang3_atom"]) == 1
+    assert calls_left_of_stages(made.spec, made.cascade, counts, ["volume_ang3_atom"]) == float("inf")

@@ -36,6 +36,9 @@ def test_a_night_between_two_sessions_is_no_time_spent(searched):
         events=tuple(Event(at(end), "clock", "", {"hours": 100 / 3600}) for end in (100, 50_100)),
     )
     assert phase_seconds(snapshot) == pytest.approx({"start": 20, "evaluate": 70, "propose": 10 + 40})
+    rounds = (*snapshot.rounds[:2], RoundRecord(2, "propose", {}, {"seconds": 3.0}, at(50_040)))
+    beside = phase_seconds(replace(snapshot, rounds=rounds))  # while the oracles went on
+    assert beside == pytest.approx({"start": 20, "evaluate": 70 + 47, "propose": 3})
     drives = replace(snapshot, events=(), driven_since=NOON, taken_at=NOON + timedelta(seconds=60))
     assert phase_seconds(drives) == pytest.approx({"start": 20, "evaluate": 40, "propose": 0})
     assert sum(phase_seconds(replace(snapshot, events=())).values()) == 0
