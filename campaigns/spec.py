@@ -271,6 +271,15 @@ class Constraint(Strict):
         return self
 
 
+class CandidateList(Strict):
+    """Crystals of your own to choose among."""
+
+    path: str = Field(
+        min_length=1, description="File or folder, relative to the campaign file; or like matminer:NAME or mp:Li-Fe-O."
+    )
+    only: bool = Field(False, description="Propose nothing else; the start is drawn from it, too, unless it is given.")
+
+
 class Refinement(Strict):
     """When the generator is retrained: every so many rounds, or after so many rounds without improvement."""
 
@@ -309,6 +318,7 @@ def _refine_form(value: Any) -> str:
     return "off" if value == "off" else "schedule"
 
 
+START_OF_LIST = 16  # crystals drawn where nothing but a list is proposed
 LARGE_BATCH = 16  # from here on each place of a batch is a draw of its own, and none waits for those before it
 
 
@@ -350,6 +360,9 @@ class CampaignSpec(Strict):
     descriptors: bool = Field(
         True, description="Give the surrogate composition and bonding of the decoded crystal beside its latent."
     )
+    candidates: CandidateList | None = Field(
+        None, description="Crystals of your own that may be proposed, too: a path, or {path: FILE, only: true}."
+    )
     propose_known: bool = Field(False, description="May known materials be proposed, too?")
     prior_mean: bool = Field(
         True, description="Give it cheap predictions, too: the generator's, and cgcnn's of properties it knows."
@@ -378,6 +391,17 @@ class CampaignSpec(Strict):
             size = value.get("batch_size")
             if isinstance(size, int) and size >= LARGE_BATCH:
                 return {**value, "acquisition": "thompson"}
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_list_gives_its_own_start(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not isinstance(listed := value.get("candidates"), str | dict):
+            return value
+        if isinstance(listed, str):
+            return {**value, "candidates": {"path": listed}}
+        if listed.get("only") is True and "path" in listed and "start" not in value:
+            return {**value, "start": [{"kind": "crystals", "path": listed["path"], "n": START_OF_LIST}]}
         return value
 
     @field_validator("start", "oracles", "references", mode="before")

@@ -22,7 +22,6 @@ class Admitted:
 
     index: int
     crystal: Structure
-    fingerprint: str
 
 
 def admit(
@@ -56,5 +55,5 @@ def admit(
             failures[FailureCode.KNOWN] += 1
         else:
             seen.add(mark)
-            admitted.append(Admitted(index, crystal, mark))
+            admitted.append(Admitted(index, crystal))
     return admitted, failures

@@ -14,6 +14,7 @@ from campaigns.kinds import build_kind
 from campaigns.spec import CampaignSpec, SearchSpace
 from generative.grammar import Grammar
 from generative.protocols import Generator, GeneratorContext
+from optimizer.candidate_list import CandidateList, in_words, load_candidates
 from optimizer.cascade import Cascade
 from optimizer.evaluation import Evaluator
 from optimizer.gates import check_gates
@@ -37,6 +38,7 @@ class Parts:
     device: torch.device
     objective: CampaignObjective
     references: ReferenceTable
+    listed: CandidateList | None  # crystals that may be proposed, besides
     base: Generator  # as the spec names it
     generator: Generator  # the one in use: `base`, or what a refinement made of it
     starts: tuple[tuple[str, Start], ...]
@@ -68,6 +70,8 @@ class Parts:
         found = {name: version(name) for name in PACKAGES}
         found["generator"] = self.base.version
         found["reference_table"] = self.references.version
+        if self.listed is not None:
+            found["candidates"] = f"{len(self.listed.crystals)} crystals, {self.listed.digest}"
         found[OWN_REFERENCES] = json.dumps(own_references(self.spec, self.folder))
         return found
 
@@ -99,6 +103,7 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
         device=device,
         objective=objective,
         references=references,
+        listed=_listed(spec, folder, references),
         base=generator,
         generator=generator,
         starts=starts,
@@ -107,6 +112,21 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
         acquisition=build_kind("acquisition", spec.acquisition, None, "acquisition"),
         workers=build_kind("executor", spec.executor, ExecutorContext(spec.workers), "executor"),
     )
+
+
+def _listed(spec: CampaignSpec, folder: Path, references: ReferenceTable) -> CandidateList | None:
+    try:
+        listed = load_candidates(spec, folder)
+    except ValueError as error:
+        raise SpecError("candidates", " ".join(str(error).split())) from error
+    if listed is not None and spec.candidates is not None and spec.candidates.only:
+        kept, refused = listed.screened(spec.space, references, allow_known=spec.propose_known)
+        if not kept:
+            known = "" if spec.propose_known else ", or write `propose_known: true`"
+            raise SpecError(
+                "candidates", f"none of its crystals may be proposed: {in_words(refused)}.", f"Widen the space{known}."
+            )
+    return listed
 
 
 def own_references(spec: CampaignSpec, folder: Path) -> tuple[str, ...]:

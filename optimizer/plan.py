@@ -12,6 +12,7 @@ from campaigns.store import LEDGER, CampaignStore
 from campaigns.user_cache import cache_folder
 from generative.grammar import Grammar
 from optimizer.build import Parts
+from optimizer.candidate_list import CandidateList, in_words
 from optimizer.costs import Costs, estimated_costs
 from optimizer.durations import duration
 from optimizer.references import ReferenceTable
@@ -29,6 +30,7 @@ def plan(parts: Parts, run_folder: Path, *, measure: bool = False) -> list[tuple
         ("search space", _space_in_words(spec.space)),
         ("known there", _known_in_words(spec.space, parts.references)),
         ("generator", f"{parts.generator.version}, {parts.generator.latent_dim} latent dimensions"),
+        *([("candidates", _list_in_words(parts, parts.listed))] if parts.listed is not None else []),
         ("start", ", ".join(kind for kind, _ in parts.starts)),
         *_oracles_in_words(parts, costs),
         *((stage.name, note) for stage in cascade.stages for note in getattr(stage.oracle, "notes", ())),
@@ -85,6 +87,13 @@ def _known_in_words(space: SearchSpace, references: ReferenceTable) -> str:
         f"{known_inside(space, references)} of {len(references)} known materials, as far as formulas and "
         "space groups tell; they are not proposed"
     )
+
+
+def _list_in_words(parts: Parts, listed: CandidateList) -> str:
+    kept, refused = listed.screened(parts.spec.space, parts.references, allow_known=parts.spec.propose_known)
+    only = parts.spec.candidates is not None and parts.spec.candidates.only
+    passed = f" (passed over: {in_words(refused)})" if refused else ""
+    return f"{len(kept)} of a list{', nothing else' if only else ', beside what is decoded'}{passed}"
 
 
 def _gate_in_words(oracle: OracleSpec) -> str:

@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from pymatgen.core import Structure
 from torch import Tensor
 
 from campaigns.crystals import crystal_from_json, crystal_to_json
@@ -18,15 +17,15 @@ from campaigns.records import Candidate
 from campaigns.store import CampaignStore
 from generative.protocols import EncodeFailure
 from generative.representations.wyckoff import fingerprint
-from optimizer.admission import Admitted, admit
 from optimizer.build import Parts
 from optimizer.evidence import Evidence, evidence, fitted_to
 from optimizer.horizon import Horizon
 from optimizer.phases import Report, phase_seed
+from optimizer.pool import Pool, encoded, pool_of
 from optimizer.portfolio import arm_shares
 from optimizer.protocols import ProposalContext
 from optimizer.surrogate_inputs import surrogate_inputs
-from optimizer.trust_region import latent_pool, trust_region
+from optimizer.trust_region import trust_region
 from surrogates.protocols import FittedSurrogate
 
 
@@ -71,21 +70,11 @@ def proposal(
     known = evidence(parts, store, horizon)
     proposed = [c for c in store.candidates() if c.round < round]
     region = trust_region(known.history(), parts.objective, parts.generator.latent_dim)
-    report(f"decoding {parts.spec.pool_size} latents (trust region {region.length:.2f})")
     shares = arm_shares([c.arm for c in known.candidates], known.values, parts.objective)
-    pool, arms = latent_pool(region, parts.spec.pool_size, parts.generator.latent_dim, seed, mix=shares)
-    pool = _with_relatives(parts, pool, arms, seed)
-    decoded = parts.generator.decode(pool, within=parts.spec.space, seed=seed)
-    admitted, failures = admit(
-        decoded, parts.spec.space, parts.references, _marks(proposed, known), allow_known=parts.spec.propose_known
-    )
+    report(f"making a pool (trust region {region.length:.2f})")
+    pool, failures = pool_of(parts, region, shares, _marks(proposed, known), seed)
     figures: dict[str, Any] = {
-        "pool": {
-            "drawn": len(pool),
-            "admitted": len(admitted),
-            "shares": shares,
-            "arms": dict(Counter(arms[a.index] for a in admitted)),
-        },
+        "pool": {"drawn": _drawn(parts), "admitted": len(pool), "shares": shares, "arms": dict(Counter(pool.arms))},
         "trust_region": {
             "length": region.length,
             "successes": region.successes,
@@ -96,14 +85,15 @@ def proposal(
         "latents": known.figures(),
     }
     candidates: list[Candidate] = []
-    if admitted and known.latents:
-        report(f"choosing {q} of {len(admitted)} admitted crystals")
+    if len(pool) and known.latents:
+        report(f"choosing {q} of {len(pool)} admitted crystals")
         evaluated = {c.id for c in known.candidates}
         pending = [c for c in proposed if c.id not in evaluated]
-        candidates = _choose(parts, known, pending, admitted, pool, arms, round, q, seed, figures)
-    elif admitted:  # nothing measured has a latent: there is nothing to fit, the pool is prior samples in random order
-        figures["criterion"] = "prior samples: nothing measured yet has a latent"
-        candidates = [_candidate(parts, round, i, a, pool, arms[a.index], {}) for i, a in enumerate(admitted[:q])]
+        candidates = _choose(parts, known, pending, pool, round, q, seed, figures)
+    elif len(pool):  # nothing measured has a latent: there is nothing to fit
+        figures["criterion"] = "at random: nothing measured yet has a latent"
+        drawn = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))[:q].tolist()
+        candidates = [_candidate(parts, round, n, pool, i, {}) for n, i in enumerate(drawn)]
     return Proposal(
         round,
         tuple(candidates),
@@ -113,14 +103,10 @@ def proposal(
     )
 
 
-def _with_relatives(parts: Parts, pool: Tensor, arms: Sequence[str], seed: int) -> Tensor:
-    """The pool, with relatives of the centres in the rows that substitution has."""
-    rows = [i for i, arm in enumerate(arms) if arm == "substitution"]
-    if not rows:
-        return pool
-    changed = pool.clone()
-    changed[rows] = parts.generator.relatives(pool[rows], within=parts.spec.space, seed=seed)
-    return changed
+def _drawn(parts: Parts) -> int:
+    """Latents decoded, and crystals of the list."""
+    only = parts.spec.candidates is not None and parts.spec.candidates.only
+    return (0 if only else parts.spec.pool_size) + (0 if parts.listed is None else len(parts.listed.crystals))
 
 
 def _marks(proposed: Sequence[Candidate], known: Evidence) -> set[str]:
@@ -139,20 +125,17 @@ def _choose(
     parts: Parts,
     known: Evidence,
     pending: Sequence[Candidate],
-    admitted: Sequence[Admitted],
-    pool: Tensor,
-    arms: Sequence[str],
+    pool: Pool,
     round: int,
     q: int,
     seed: int,
     figures: dict[str, Any],
 ) -> list[Candidate]:
-    """Fit the surrogate to everything evaluated that has a latent, and let the acquisition choose q admitted ones,
+    """Fit the surrogate to everything evaluated that has a latent, and let the acquisition choose q of the pool,
     minding what is pending.
     """
     seen, fitted = fitted_to(parts, known)
-    crystals = [a.crystal for a in admitted]
-    offered = surrogate_inputs(parts, _encoded(parts, crystals, [pool[a.index] for a in admitted]), crystals)
+    offered = pool.inputs(parts)
     context = ProposalContext(
         pool=offered,
         observed_z=seen,
@@ -163,11 +146,8 @@ def _choose(
     chosen = parts.acquisition.propose(fitted, parts.objective, context, q=q, seed=seed).tolist()
     predicted = _predictions(parts, fitted, offered[chosen])
     figures |= {"surrogate": dict(fitted.report.outcomes), "generator": parts.generator.version}
-    figures["chosen_arms"] = dict(Counter(arms[admitted[i].index] for i in chosen))
-    return [
-        _candidate(parts, round, n, admitted[i], pool, arms[admitted[i].index], predicted[n])
-        for n, i in enumerate(chosen)
-    ]
+    figures["chosen_arms"] = dict(Counter(pool.arms[i] for i in chosen))
+    return [_candidate(parts, round, n, pool, i, predicted[n]) for n, i in enumerate(chosen)]
 
 
 def _pending_inputs(parts: Parts, pending: Sequence[Candidate], width: int) -> Tensor:
@@ -180,32 +160,16 @@ def _pending_inputs(parts: Parts, pending: Sequence[Candidate], width: int) -> T
     if not placed:
         return torch.empty(0, width, dtype=torch.float64)
     crystals = [c.crystal for c, _ in placed]
-    latents = _encoded(parts, crystals, [torch.tensor(z or (), dtype=torch.float64) for _, z in placed])
+    latents = encoded(parts, crystals, [torch.tensor(z or (), dtype=torch.float64) for _, z in placed])
     return surrogate_inputs(parts, latents, crystals)
 
 
-def _encoded(parts: Parts, crystals: Sequence[Structure], decoded_from: Sequence[Tensor]) -> Tensor:
-    """The encoder's mean of each crystal, `[n, d]`; the latent it was decoded from where it has none.
-
-    Many latents decode to one crystal. What was measured stands at or near the encoder's mean, so what is to be
-    compared with it must stand there too.
-    """
-    means = parts.generator.encode(crystals)
-    return torch.stack([mean if isinstance(mean, Tensor) else z for mean, z in zip(means, decoded_from, strict=True)])
-
-
 def _candidate(
-    parts: Parts,
-    round: int,
-    number: int,
-    admitted: Admitted,
-    pool: Tensor,
-    arm: str,
-    predicted: Mapping[str, tuple[float, float]],
+    parts: Parts, round: int, number: int, pool: Pool, row: int, predicted: Mapping[str, tuple[float, float]]
 ) -> Candidate:
-    z = tuple(pool[admitted.index].tolist())
+    z, version = tuple(pool.z[row].tolist()), parts.generator.version
     name = f"{round:03d}-{number:04d}"
-    return Candidate(name, round, arm, admitted.crystal, z, parts.generator.version, predicted=predicted)
+    return Candidate(name, round, pool.arms[row], pool.crystals[row], z, version, predicted=predicted)
 
 
 def _predictions(parts: Parts, fitted: FittedSurrogate, z: Tensor) -> list[dict[str, tuple[float, float]]]:

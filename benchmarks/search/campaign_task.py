@@ -14,6 +14,7 @@ from threading import Event
 from typing import Any
 
 import torch
+from pymatgen.core import Structure
 from torch import Tensor
 
 from benchmarks.search.crystals import screened
@@ -61,6 +62,10 @@ class CampaignTask:
     def figures(self) -> Mapping[str, Any]:
         oracles = {stage.name: stage.oracle.version for stage in self.parts.cascade.stages}
         return {"generator": self.generator.version, "references": self.references.version, "oracles": oracles}
+
+    @property
+    def listed(self) -> Mapping[str, Structure]:
+        return {}
 
     def start(self, seed: int) -> list[Answer]:
         """Samples of the prior that pass the screens."""

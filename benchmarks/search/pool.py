@@ -1,7 +1,8 @@
 """A pool of crystals with known values, as a task: whatever an arm proposes, the nearest crystal left is charged.
 
-Nearest by Euclidean distance between latents (the encoder's means), the same rule for every arm. The table is
-encoded once; the file with the latents is named by the generator, the rows and the symmetry search.
+Nearest by Euclidean distance between latents (the encoder's means), the same rule for every arm. Every arm may look at
+the crystals of the list, never at their values; who proposes one of them is charged that one. The table is encoded
+once; the file with the latents is named by the generator, the rows and the symmetry search.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,10 @@ class PoolTask:
             "left_out": len(self.pool.left_out),
             "hits": {name: sorted(found) for name, found in self.hits.items()},
         }
+
+    @cached_property
+    def listed(self) -> Mapping[str, Structure]:
+        return dict(zip(self.pool.names, self.pool.crystals, strict=True))
 
     def start(self, seed: int) -> list[Answer]:
         """Crystals of the pool drawn uniformly, without replacement."""

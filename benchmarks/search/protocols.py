@@ -93,6 +93,11 @@ class History:
         """Of the located rows."""
         return [row.answer.values for row in self.located]
 
+    @property
+    def names(self) -> set[str]:
+        """Of the crystals measured, where the task has a list."""
+        return {row.answer.name for row in self.rows if row.answer.name is not None}
+
     def merits(self, objective: CampaignObjective) -> Tensor:
         """One number per located row, `[k]`, higher is better: its place from the end in the campaign's ranking,
         feasible before violating before failed. For arms that only compare."""
@@ -119,6 +124,10 @@ class Task(Protocol):
     def references(self) -> ReferenceTable: ...
     @property
     def figures(self) -> Mapping[str, Any]: ...
+    @property
+    def listed(self) -> Mapping[str, Structure]:
+        """All that can be measured, by name, where that is a list that any arm may look at; empty in open space."""
+        ...
 
     def start(self, seed: int) -> list[Answer]:
         """What every arm begins with, charged."""

@@ -73,7 +73,7 @@ def run_one(
 
 
 def _full(header: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    spec = task.spec.model_dump(mode="json", exclude={"cache", "workers"})
+    spec = task.spec.model_dump(mode="json", exclude={"cache", "workers", "candidates", "start"})
     return {**header, "figures": dict(task.figures), "spec": spec}
 
 

@@ -18,6 +18,8 @@ from optimizer.objective import CampaignObjective
 from optimizer.protocols import ProposalContext
 from surrogates.protocols import FittedSurrogate
 
+CHUNK = 256  # crystals predicted at once
+
 
 class Params(BaseModel):
     """`kind: discovery` has none."""
@@ -42,9 +44,10 @@ class Discovery:
             return torch.empty(0, dtype=torch.long)
         with torch.no_grad():
             place = context.pool.to(device=context.device, dtype=torch.float64)
-            # one crystal at a time: covariances between them decide nothing
-            posterior = cast(GPyTorchPosterior, fitted.model.posterior(place[:, None, :]))
-            mean, sd = posterior.mean[:, 0].cpu(), posterior.variance[:, 0].sqrt().cpu()
+            # covariances between crystals decide nothing, but a crystal a batch would repeat those of all observations
+            posteriors = [cast(GPyTorchPosterior, fitted.model.posterior(rows)) for rows in place.split(CHUNK)]
+            mean = torch.cat([posterior.mean.cpu() for posterior in posteriors])
+            sd = torch.cat([posterior.variance.sqrt().cpu() for posterior in posteriors])
         scores = log_feasibility(mean, sd, objective)
         scores = scores + 1e-9 * torch.tanh(_standardised(objective.utility(mean)).mean(-1))
         scores[context.already_pending] = -torch.inf

@@ -41,6 +41,8 @@ def folder(tmp_path_factory) -> Path:
         for metal, edge in METALS.items():
             crystal = Structure.from_spacegroup("Fm-3m", Lattice.cubic(edge), [metal], [[0, 0, 0]])
             crystal.to(str(place / crystals / f"{metal}.cif"))
+    alloy = Structure(Lattice.tetragonal(2.7, 3.9), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    pd.DataFrame({"cif": [alloy.to(fmt="cif")]}).to_csv(place / "hypothetical.csv.gz", index=False)
     bundled = gzip.decompress(files("optimizer").joinpath("data/reference.csv.gz").read_bytes()).decode()
     (place / "known.csv.gz").write_bytes(gzip.compress("\n".join([*bundled.splitlines()[:20], ""]).encode()))
     (place / "my_vae").symlink_to(str(files("generative").joinpath("weights/wyckoff_vae")))

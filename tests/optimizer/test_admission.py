@@ -7,6 +7,7 @@ from pymatgen.core import Lattice, Structure
 from campaigns.records import FailureCode
 from campaigns.spec import SearchSpace
 from generative.protocols import DecodeFailure
+from generative.representations.wyckoff import fingerprint
 from optimizer.admission import admit
 from optimizer.references import ReferenceTable
 
@@ -23,7 +24,7 @@ def test_each_refusal_is_counted_by_its_code():
     seen: set[str] = set()
     admitted, failures = admit(decoded, SearchSpace(), ReferenceTable.load(), seen)
     assert [(each.index, each.crystal) for each in admitted] == [(2, NEW)]
-    assert seen == {admitted[0].fingerprint}
+    assert seen == {fingerprint(NEW)}
     assert failures == {
         FailureCode.KNOWN: 1,
         FailureCode.DECODE_DEAD_END: 1,

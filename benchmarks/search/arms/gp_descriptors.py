@@ -7,12 +7,15 @@ the process: preconditioned Crank-Nicolson chains, begun at prior samples and at
 P(improvement | x(z)). The process has the default kernel of BoTorch on descriptors of composition and volume, where
 the paper has a Tanimoto kernel on fingerprints of molecules. The batch is taken from the last states of different
 chains, the likeliest to improve first.
+
+Where the task has a list and its end is to find all that is feasible, the process ranks the list itself, the most
+probably feasible first: a plain Gaussian process on descriptors, without any generator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from pydantic import Field
@@ -20,6 +23,7 @@ from pymatgen.core import Structure
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
+from benchmarks.search.listed import ListDescriptors
 from benchmarks.search.numerics import quiet_numerics
 from benchmarks.search.outcome_models import Outcomes, fit_outcomes
 from benchmarks.search.protocols import ArmContext, History, Proposal, Task
@@ -33,6 +37,7 @@ DRAWS = 64
 class Params(Strict):
     """Of the chains; not tuned."""
 
+    listed: bool = Field(True, description="Rank the task's list, where it has one, in place of chains.")
     chains: int = Field(64, ge=1, description="Chains run side by side.")
     steps: int = Field(16, ge=1, description="Steps of each; every step decodes a crystal.")
     step: float = Field(0.3, gt=0, le=1, description="Share of fresh noise in a step.")
@@ -48,6 +53,8 @@ class DescriptorArm:
         with quiet_numerics():
             x = descriptors(crystals, task.references)
             fitted = fit_outcomes(x, history.values, task.objective, seed=seed)
+            if self.params.listed and task.listed:
+                return self._of_list(task, fitted, history, n, seed)
             visited = self._chains(task, fitted, history, seed)
         seen = {fingerprint(crystal) for crystal in crystals}
         found: list[Proposal] = []
@@ -57,6 +64,14 @@ class DescriptorArm:
                 seen.add(mark)
                 found.append(Proposal(crystal=crystal, label="chain"))
         return found[: 4 * n]
+
+    def _of_list(self, task: Task, fitted: Outcomes, history: History, n: int, seed: int) -> Sequence[Proposal]:
+        listed = ListDescriptors.of(task)
+        left = listed.left(history)
+        draws = _normal_draws(len(task.objective.outcomes), seed)
+        chances = replace(fitted, best=None).log_improvement(listed.x[left], draws)
+        order = chances.argsort(descending=True, stable=True)[:n].tolist()
+        return [Proposal(crystal=listed.crystals[left[i]], label="list") for i in order]
 
     def _chains(self, task: Task, fitted: Outcomes, history: History, seed: int) -> list[Structure]:
         """Crystals of the last states, then of earlier ones, each group by its probability of improvement."""

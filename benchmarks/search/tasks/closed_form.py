@@ -54,6 +54,10 @@ class ClosedForm:
     directions: Tensor  # [2, d], of length 1
 
     @property
+    def listed(self) -> Mapping[str, Structure]:
+        return {}
+
+    @property
     def figures(self) -> Mapping[str, Any]:
         return {"generator": self.generator.version, "optimum": 1.0}
 

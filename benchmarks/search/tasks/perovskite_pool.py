@@ -62,6 +62,7 @@ def build(params: Params, context: TaskContext) -> PoolTask:
             "constraints": {HEAT: {"max": params.heat_at_most}, GAP: {"min": low, "max": high}},
             "acquisition": "discovery",  # every hit counts the same
             "propose_known": True,
+            "candidates": {"path": str(context.data.resolve()), "only": True},
             "batch_size": BATCH,
             "budget": {"oracle_calls": len(pool.names)},
         }

@@ -37,7 +37,7 @@ def test_it_collects_what_is_feasible_where_improvement_would_look_elsewhere():
 
     mean = torch.tensor([_row(2.5, 0.3), _row(2.5, -2.0)]).double()
     sd = torch.tensor([_row(0.3, 0.1, 0.1), _row(3.0, 0.1, 0.1)]).double()
-    posterior = SimpleNamespace(mean=mean[:, None], variance=sd[:, None].square())
+    posterior = SimpleNamespace(mean=mean, variance=sd.square())
     fitted = SimpleNamespace(model=SimpleNamespace(posterior=lambda x: posterior))
     context = ProposalContext(
         pool=torch.zeros(2, 1).double(),
