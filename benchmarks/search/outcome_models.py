@@ -75,9 +75,10 @@ class Outcomes:
 
         `draws [s, m]` are standard normal; steps are smoothed by a hundredth of the scale, so that zeros differ.
         """
-        with torch.no_grad():
-            posterior: Any = self.model.posterior(x)
-            samples = posterior.mean + posterior.variance.sqrt() * draws[:, None, :]
+        with torch.no_grad():  # in parts: no covariance between rows is needed
+            posteriors: list[Any] = [self.model.posterior(rows) for rows in x.split(256)]
+            mean = torch.cat([posterior.mean for posterior in posteriors])
+            samples = mean + torch.cat([posterior.variance for posterior in posteriors]).sqrt() * draws[:, None, :]
         terms = torch.zeros(samples.shape[:-1], dtype=samples.dtype)
         for constraint in self.objective.constraint_callables():
             terms = terms + torch.nn.functional.logsigmoid(-constraint(samples) / 0.01)

@@ -36,9 +36,7 @@ class Params(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    kernel: KernelChoice = Field(
-        "auto", description=f"{', '.join(KERNELS)}, or `auto`: the one with the best cross-validated score."
-    )
+    kernel: KernelChoice = Field("auto", description=f"{', '.join(KERNELS)}, or `auto`: by cross-validated score.")
     max_steps: int = Field(30, ge=1, le=10_000, description="L-BFGS-B iterations per outcome.")
     fit_rows: int = Field(300, ge=10, description="Hyperparameters are fitted to a spread of at most so many rows.")
     max_rows: int = Field(2000, ge=10, description="Where there are more rows, those nearest to the best count.")
