@@ -7,7 +7,6 @@ trend of most properties, cheap predictions where there are any carry more, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 
 import torch
 from pymatgen.core import Structure
@@ -19,6 +18,7 @@ from surrogates.protocols import Block
 
 FORMATION_ENERGY = "formation_energy_ev_atom"
 CGCNN = "cgcnn"
+GENERAL = ("band_gap_ev", "formation_energy_ev_atom")
 
 
 def surrogate_inputs(parts: Parts, z: Tensor, crystals: Sequence[Structure]) -> Tensor:
@@ -51,25 +51,21 @@ def input_blocks(parts: Parts, width: int) -> tuple[Block, ...]:
 
 
 def networks(parts: Parts) -> tuple[str, ...]:
-    """Properties the campaign wants that cgcnn's networks predict and no oracle takes from them."""
+    """What is predicted by cgcnn: gap and formation energy, which tell much of other properties, and what else the
+    campaign wants of it; nothing where an oracle takes its values from there.
+    """
     from surrogates.predictors.cgcnn import PROPERTIES
 
     if any(oracle.kind == CGCNN for oracle in parts.spec.oracles):
         return ()
-    return tuple(name for name in parts.objective.properties if name in PROPERTIES)
+    return tuple(name for name in PROPERTIES if name in GENERAL or name in parts.objective.properties)
 
 
 def _by_network(crystals: Sequence[Structure], names: Sequence[str]) -> Tensor:
-    """cgcnn's predictions, `[n, len(names)]` in the properties' units; the mean of the others where it has none."""
-    from surrogates.predictors.cgcnn import predict
+    """cgcnn's predictions, `[n, len(names) + 1]`, the last the log probability of a metal; the mean of the others
+    where it has none.
+    """
+    from surrogates.predictors.cgcnn import raw_predictions
 
-    rows: list[list[float] | None] = []
-    for crystal in crystals:
-        try:
-            values, _, _ = predict(crystal, names)
-            rows.append([values[name] for name in names])
-        except (KeyError, ValueError):  # an element it never saw, or a crystal that is no graph
-            rows.append(None)
-    known = [row for row in rows if row is not None] or [[0.0] * len(names)]
-    middle = [fmean(column) for column in zip(*known, strict=True)]
-    return torch.tensor([row or middle for row in rows], dtype=torch.float64).reshape(len(rows), len(names))
+    found = torch.from_numpy(raw_predictions(crystals, names))
+    return torch.where(found.isnan(), found.nanmean(0).nan_to_num(0.0), found)

@@ -2,9 +2,9 @@
 
 Which covariance function (`surrogates.kernels`) is decided by evidence: each is fitted to two thirds of the rows and
 judged by the log density it gives to the others, three times over; where the best is ahead of the default by less than
-the standard error of the difference, the default stays. Leave-one-out scores, which need no refit, were not
-fit to choose by, because the hyperparameters have seen the row: fitted to 24 of 2,500 crystals, SAAS promised -0.2 nats
-a row for band gaps and gave -4.2 to new crystals, where RBF promised -1.0 and gave -1.5.
+`CLEARLY` standard errors of the difference, the default stays. Leave-one-out scores, which need no refit, were not fit
+to choose by, because the hyperparameters have seen the row: fitted to 24 of 2,500 crystals, SAAS promised -0.2 nats a
+row for band gaps and gave -4.2 to new crystals, where RBF promised -1.0 and gave -1.5.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ UNINFORMATIVE_VARIANCE = 1e6  # relative to the prior's: a row with this noise l
 CHOSEN_AMONG = ("rbf", "matern52", "additive", "linear")  # saas takes longest and was best in none of 34 choices
 DEFAULT = "rbf"  # BoTorch's own; where too few rows choose, and where the chosen one fails
 CHOICE_ROWS, FOLDS = 100, 3  # rows that choose among kernels, and into how many parts they are split
+CLEARLY = 2.0  # standard errors that another kernel must be ahead of the default
+CHOICE_GROWTH = 2.0  # a kernel serves until there are this many times the rows it was chosen by
 GROWTH = 1.25  # hyperparameters serve until there are this many times the rows they were fitted to
 FIT_ERRORS = (
     ModelFittingError,
@@ -103,6 +105,7 @@ class _Hyperparameters:
     values: Mapping[str, Any]  # parameter name -> nested lists
     fitted_rows: int
     scores: Mapping[str, float]  # of the kernels it was chosen among
+    chosen_rows: int  # how many rows there were then
 
 
 def fit_outcome(
@@ -152,11 +155,24 @@ def _followed(
     rows = _with_all_noise(rows, recipe, settings)
     if recipe.fallback is None and (kept := _still_good(before, recipe.kernel, len(rows))):
         return _conditioned(rows, kept, recipe.noise_floor), kept
-    kernel, scores = (recipe.kernel, {}) if recipe.kernel != AUTO else _chosen(rows, recipe, settings)
+    kernel, scores, chosen_rows = _kernel(rows, recipe, settings, before)
     few = rows.spread(settings.fit_rows)
     model = _fitted_model(few, kernel, recipe.noise_floor, settings.max_steps)
-    fitted = _Hyperparameters(kernel, _values(model), len(rows), scores)
+    fitted = _Hyperparameters(kernel, _values(model), len(rows), scores, chosen_rows)
     return (model if few is rows else _conditioned(rows, fitted, recipe.noise_floor)), fitted
+
+
+def _kernel(
+    rows: Rows, recipe: _Recipe, settings: FitSettings, before: Mapping[str, Any] | None
+) -> tuple[str, Mapping[str, float], int]:
+    """The kernel to fit, the scores it was chosen by, and the rows there were when it was."""
+    if recipe.kernel != AUTO:
+        return recipe.kernel, {}, len(rows)
+    if recipe.fallback is None and before and before.get("chosen_rows") and not before.get("fallback"):
+        chosen_rows = before["chosen_rows"]
+        if chosen_rows <= len(rows) < CHOICE_GROWTH * chosen_rows:
+            return before["kernel"], before["kernel_scores"], chosen_rows
+    return *_chosen(rows, recipe, settings), len(rows)
 
 
 def _chosen(rows: Rows, recipe: _Recipe, settings: FitSettings) -> tuple[str, dict[str, float]]:
@@ -175,7 +191,7 @@ def _chosen(rows: Rows, recipe: _Recipe, settings: FitSettings) -> tuple[str, di
     best = max(scores, key=lambda kernel: scores[kernel])
     if best != DEFAULT and DEFAULT in found:
         ahead = found[best] - found[DEFAULT]
-        if float(ahead.mean()) < float(ahead.std()) / len(ahead) ** 0.5:  # no more than its standard error
+        if float(ahead.mean()) < CLEARLY * float(ahead.std()) / len(ahead) ** 0.5:
             best = DEFAULT
     return best, scores
 
@@ -207,7 +223,10 @@ def _still_good(before: Mapping[str, Any] | None, kernel: str, n: int) -> _Hyper
     fitted_rows = before["fitted_rows"]
     if kernel not in (AUTO, before["kernel"]) or not fitted_rows <= n < GROWTH * fitted_rows:
         return None
-    return _Hyperparameters(before["kernel"], before["hyperparameters"], fitted_rows, before["kernel_scores"])
+    chosen_rows = before.get("chosen_rows") or fitted_rows
+    return _Hyperparameters(
+        before["kernel"], before["hyperparameters"], fitted_rows, before["kernel_scores"], chosen_rows
+    )
 
 
 def _with_all_noise(rows: Rows, recipe: _Recipe, settings: FitSettings) -> Rows:
@@ -331,6 +350,7 @@ def _entry(
     return {
         "kernel": kernel,
         "kernel_scores": {} if fitted is None else dict(fitted.scores),  # cross-validated, nats a row
+        "chosen_rows": None if fitted is None else fitted.chosen_rows,
         "observed": len(rows),
         "duplicated_rows": len(rows) - len(torch.unique(rows.z, dim=0)),
         "fallback": recipe.fallback,

