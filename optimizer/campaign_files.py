@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from campaigns.errors import UserError
+from campaigns.places import holds_ledger
 
 
 def example_names() -> list[str]:
@@ -33,6 +34,6 @@ def run_folder(run: str, runs_dir: Path) -> Path:
         return Path(run)
     if (runs_dir / run).is_dir():
         return runs_dir / run
-    names = sorted(path.parent.name for path in runs_dir.glob("*/ledger.sqlite"))
+    names = sorted(path.name for path in runs_dir.glob("*") if holds_ledger(path))
     remedy = f"There are: {', '.join(names)}." if names else "Start one with `optimize run CAMPAIGN`."
     raise UserError(f"{run}: no such run folder, and no campaign of that name under {runs_dir}.", remedy)

@@ -13,8 +13,9 @@ from types import FrameType
 from typing import TextIO
 
 from campaigns.errors import CampaignInterrupted, SpecError
+from campaigns.places import find_ledger
 from campaigns.spec import CampaignSpec
-from campaigns.store import LEDGER, CampaignStore
+from campaigns.store import CampaignStore
 from generative.progress import reported_to
 from generative.threads import one_thread
 from optimizer.async_schedule import AsyncSchedule
@@ -84,7 +85,7 @@ def _display(parts: Parts, store: CampaignStore, quiet: bool, json_lines: TextIO
 
 def open_or_create(parts: Parts, run_folder: Path) -> CampaignStore:
     """The campaign's store, made now where there is none."""
-    if (run_folder / LEDGER).is_file():
+    if find_ledger(run_folder, parts.spec):
         return CampaignStore.open(run_folder)
     return CampaignStore.create(
         run_folder, parts.spec, provenance=parts.provenance, dearest_stage=parts.cascade.dearest

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pymatgen.core import Composition
 
+from campaigns.places import LEDGER
 from campaigns.spec import CampaignSpec, OracleSpec, SearchSpace
-from campaigns.store import LEDGER, CampaignStore
+from campaigns.store import CampaignStore
 from campaigns.user_cache import cache_folder
 from generative.grammar import Grammar
 from optimizer.build import Parts

@@ -9,9 +9,10 @@ import pytest
 from pymatgen.core import Structure
 
 from campaigns import store as store_module
+from campaigns.places import LEDGER
 from campaigns.records import Candidate, Measured, StageOutcome
 from campaigns.spec import parse_spec
-from campaigns.store import LEDGER, CampaignStore
+from campaigns.store import CampaignStore
 from campaigns.timings import Timings, read_timings
 from optimizer.build import build
 from optimizer.costs import estimated_costs
