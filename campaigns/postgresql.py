@@ -8,6 +8,7 @@ measuring seconds to hours, so that hundreds of workers do not meet there.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, inspect, make_url, text
@@ -32,6 +33,12 @@ def schema_of(campaign: str) -> str:
     return schema
 
 
+def check_driver() -> None:
+    """Raises LedgerError without psycopg."""
+    if find_spec("psycopg") is None:
+        raise LedgerError("ledger: PostgreSQL asks for psycopg, which is not installed.", EXTRA)
+
+
 def connect_postgresql(address: str, campaign: str) -> Engine:
     """An engine that sees this campaign's tables and no others; it connects when it is first used.
 
@@ -40,10 +47,8 @@ def connect_postgresql(address: str, campaign: str) -> Engine:
     schema = schema_of(campaign)
     url = make_url(address).set(drivername="postgresql+psycopg")
     options = {"connect_timeout": "10", "application_name": "latentore"} | dict(url.query)
-    try:
-        engine = connect(url.set(query=options), pool_pre_ping=True)
-    except ModuleNotFoundError:
-        raise LedgerError("ledger: PostgreSQL asks for psycopg, which is not installed.", EXTRA) from None
+    check_driver()
+    engine = connect(url.set(query=options), pool_pre_ping=True)
 
     def configure(connection: Any, _record: object) -> None:
         connection.autocommit = True

@@ -11,6 +11,7 @@ import torch
 
 from campaigns.errors import SpecError, UnknownChoiceError, UserError
 from campaigns.kinds import build_kind
+from campaigns.postgresql import check_driver
 from campaigns.spec import CampaignSpec, SearchSpace
 from generative.grammar import Grammar
 from generative.protocols import Generator, GeneratorContext
@@ -78,6 +79,8 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
     Raises SpecError naming the YAML path, the value, and the choices or the remedy.
     """
     device = _device(spec.device)
+    if spec.ledger is not None:
+        check_driver()
     objective = CampaignObjective.from_spec(spec)
     references = load_references(spec, folder)
     cascade = Cascade.build(spec.oracles, oracle_context(spec, folder, device), spec.space)
@@ -105,8 +108,13 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
         cascade=cascade,
         surrogate=build_kind("surrogate", spec.surrogate, SurrogateContext(device, objective.outcomes), "surrogate"),
         acquisition=build_kind("acquisition", spec.acquisition, None, "acquisition"),
-        workers=build_kind("executor", spec.executor, ExecutorContext(spec.workers), "executor"),
+        workers=build_kind("executor", spec.executor, _executor_context(spec), "executor"),
     )
+
+
+def _executor_context(spec: CampaignSpec) -> ExecutorContext:
+    """Who proposes for others while it measures must not do so in one thread."""
+    return ExecutorContext(spec.workers, apart=spec.ledger is not None and spec.schedule == "async")
 
 
 def own_references(spec: CampaignSpec, folder: Path) -> tuple[str, ...]:

@@ -170,9 +170,9 @@ def test_a_new_driver_takes_what_the_last_one_had_and_leaves_the_others(store, j
 def test_only_the_driver_or_who_takes_part_may_claim(store, tmp_path):
     with pytest.raises(CampaignLockedError, match="nobody drives this campaign now"):
         store.claim()
-    with CampaignStore.create(tmp_path / "file", spec_of(None), provenance={}) as alone:
-        with pytest.raises(LedgerError, match="its ledger is a file"), alone.take_part(alone.spec):
-            pass
+    alone = CampaignStore.create(tmp_path / "file", spec_of(None), provenance={})
+    with alone, pytest.raises(LedgerError, match="its ledger is a file"), alone.take_part(alone.spec):
+        pass
     other = store.spec.model_copy(update={"seed": 9})
     with pytest.raises(LedgerError, match="seed: is 9"), store.take_part(other):
         pass
@@ -189,9 +189,9 @@ def test_one_campaign_never_gets_two_ledgers(store, tmp_path, database):
     with pytest.raises(LedgerError, match=r"holds no campaign 'other'"):
         find_ledger(store.folder, spec.model_copy(update={"name": "other"}))
     assert not find_ledger(tmp_path / "new", spec_of(None))
-    with CampaignStore.create(tmp_path / "file", spec_of(None), provenance={}) as alone:
-        with pytest.raises(LedgerError, match=r"its ledger is the file ledger.sqlite, not postgresql://"):
-            find_ledger(alone.folder, alone.spec.model_copy(update={"ledger": database}))
+    alone = CampaignStore.create(tmp_path / "file", spec_of(None), provenance={})
+    with alone, pytest.raises(LedgerError, match=r"its ledger is the file ledger.sqlite, not postgresql://"):
+        find_ledger(alone.folder, alone.spec.model_copy(update={"ledger": database}))
 
 
 def test_an_address_that_leads_nowhere_is_named_in_one_message(tmp_path, database, postgresql):
