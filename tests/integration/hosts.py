@@ -53,6 +53,7 @@ def live(host: dict[str, Any]) -> None:
         sys.argv = ["optimize", *host["arguments"]]
         cli.main()
     except SystemExit as left:
+        sys.stdout.flush()
         os._exit(int(left.code or 0))
     except BaseException:
         traceback.print_exc()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from network_namespaces import namespaces
@@ -17,7 +18,7 @@ from tiny_campaigns import contents, probed_campaign
 
 from campaigns.store import CampaignStore
 
-PATIENCE = 150  # seconds until the test gives up
+PATIENCE = 100  # seconds until the test gives up
 OF_HOSTS = """
 import time
 ASKED = HERE / "by_host"
@@ -26,8 +27,8 @@ def measure(crystal):
     host = os.environ.get("HOST_OF_TEST", "")
     with open(ASKED, "a") as file:
         file.write(f"{host} {crystal.volume!r}\\n")
-    while host == "mortal" or (host == "driver" and "survivor" not in ASKED.read_text()):
-        time.sleep(0.05)  # the one until it is killed, the other until somebody shares its work
+    while host == "mortal" or "mortal" not in ASKED.read_text():  # so that each has one of the first three in hand
+        time.sleep(0.05)
     return crystal.volume / len(crystal)
 """
 
@@ -59,18 +60,18 @@ def test_hosts_share_a_campaign_and_one_is_killed(optimize, write, tmp_path, nam
     process = subprocess.Popen(
         [sys.executable, script, "hosts.json"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    pids = json.loads(process.stdout.readline())
     try:
-        pids = json.loads(process.stdout.readline())
         end = time.monotonic() + PATIENCE
-        while {host for host, _ in asked(tmp_path)} != set(commands):
-            assert time.monotonic() < end
-            assert process.poll() is None, process.stderr.read()
+        while {host for host, _ in asked(tmp_path)} != set(commands) and process.poll() is None:
+            assert time.monotonic() < end, asked(tmp_path)
             time.sleep(0.05)
         os.kill(pids["mortal"], signal.SIGKILL)
         out, err = process.communicate(timeout=PATIENCE)
     finally:
-        for pid in pids.values() if process.poll() is None else ():
-            os.kill(pid, signal.SIGKILL)
+        for pid in (*pids.values(), process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     said = [json.loads(line) for line in out.splitlines() if line.startswith("[")]
     assert {host: how for host, *how in said} == {"driver": [0, 0], "mortal": [9, 0], "survivor": [0, 0]}, err
     assert "candidates measured here; the " in out
@@ -95,14 +96,15 @@ def test_hosts_share_a_campaign_and_one_is_killed(optimize, write, tmp_path, nam
     assert optimize("report", *shown)[0] == 0
     assert (tmp_path / "survivor" / "shared" / "report.html").stat().st_size > 1e5
     code, out, _ = optimize("check", path, "--runs-dir", tmp_path / "driver")
-    assert (code, "schema latentore_shared, which is there; goes on after 8 calls" in " ".join(out.split())) == (
-        0,
-        True,
-    )
+    assert code == 0
+    words = "".join(out.split())  # lines are broken to the width of a terminal
+    assert "schemalatentore_shared,whichisthere:everythingmeasured,asitcomesin;goesonafter8calls" in words
 
     # who measured does not matter: the same campaign alone, in a file
     del campaign["ledger"]
+    probe = (tmp_path / "probe.py").read_text()
     alone = write({**campaign, "name": "alone"})
+    (tmp_path / "probe.py").write_text(probe)
     assert optimize("run", alone, "-q")[0] == 0
     assert contents(tmp_path / "survivor" / "shared") == contents(tmp_path / "runs" / "alone")
 
