@@ -7,6 +7,7 @@ measuring seconds to hours, so that hundreds of workers do not meet there.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -18,6 +19,7 @@ from campaigns.database import connect
 from campaigns.errors import LedgerError
 
 EXTRA = "pip install 'latentore[postgresql]'"
+PATIENCE_S = 300.0
 SETTINGS = {
     "synchronous_commit": "on",  # what a method has returned from survives a power cut, as with SQLite
     "lock_timeout": "60s",
@@ -50,6 +52,22 @@ def connect_postgresql(address: str, campaign: str) -> Engine:
     check_driver()
     engine = connect(url.set(query=options), pool_pre_ping=True)
 
+    answered: list[bool] = []
+
+    def wait_for_it(dialect: Any, _record: object, arguments: Any, named: Any) -> Any:
+        """A server that was there and is away, to be restarted, is waited for: hours of measuring may be in hand."""
+        end = time.monotonic() + (PATIENCE_S if answered else 0.0)
+        while True:
+            try:
+                connection = dialect.connect(*arguments, **named)
+            except dialect.loaded_dbapi.OperationalError:
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(1.0)
+            else:
+                answered.append(True)
+                return connection
+
     def configure(connection: Any, _record: object) -> None:
         connection.autocommit = True
         for name, value in {**SETTINGS, "search_path": f'"{schema}"'}.items():
@@ -63,6 +81,7 @@ def connect_postgresql(address: str, campaign: str) -> Engine:
         else:
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
+    event.listen(engine, "do_connect", wait_for_it)
     event.listen(engine, "connect", configure)
     event.listen(engine, "begin", begin)
     return engine

@@ -49,7 +49,7 @@ def work_on_campaign(
     """
     if spec.ledger is None:
         raise SpecError("ledger", "is missing: a ledger in a file is for one process.", f"Write one like {EXAMPLE}.")
-    parts = build(spec, folder)
+    parts = build(spec, folder, proposes=False)
     if parts.external is not None:
         raise SpecError(f"oracles.{parts.external}", "its values come from outside.", "Use `optimize tell`.")
     if not find_ledger(run_folder, spec):

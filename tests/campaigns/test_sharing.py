@@ -6,6 +6,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
+from threading import Timer
 
 import pytest
 from pymatgen.core import Structure
@@ -197,7 +198,7 @@ def test_one_campaign_never_gets_two_ledgers(store, tmp_path, database):
 def test_an_address_that_leads_nowhere_is_named_in_one_message(tmp_path, database, postgresql):
     for address, said in (
         (database.replace("/materials", "/nothing"), 'database "nothing" does not exist'),
-        (database.replace(postgresql, "127.0.0.1:1"), "Connection refused"),
+        (database.replace(postgresql.place, "127.0.0.1:1"), "Connection refused"),
     ):
         with pytest.raises(LedgerError, match=said) as caught:
             find_ledger(tmp_path / "x", spec_of(address))
@@ -219,6 +220,16 @@ def test_a_database_that_was_away_for_a_moment_is_asked_again(store):
     with CampaignStore.open(store.folder) as other, other._write() as connection:
         connection.execute(text(f"{others} AND pid <> pg_backend_pid()"))
     assert len(store.candidates()) == 5
+
+
+def test_a_server_that_is_started_anew_is_waited_for(store, postgresql):
+    """Its last moments may have cost hours of measuring."""
+    postgresql.stop()
+    starting = Timer(0.5, postgresql.start)
+    starting.start()
+    assert store.record("c0", MEASURED)
+    starting.join()
+    assert store.spent().calls == 1
 
 
 @pytest.mark.parametrize(

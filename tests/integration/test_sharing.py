@@ -39,7 +39,7 @@ def asked(folder: Path) -> list[list[str]]:
 
 
 def test_hosts_share_a_campaign_and_one_is_killed(optimize, write, tmp_path, namespaces, database, postgresql):
-    campaign = probed_campaign("shared", budget={"oracle_calls": 8}, pool_size=24)
+    campaign = probed_campaign("shared", budget={"oracle_calls": 6}, pool_size=24)
     here, names = namespaces or ("127.0.0.1", [""] * 3)
     campaign["ledger"] = database.replace("127.0.0.1", here)
     path = write(campaign)
@@ -78,7 +78,7 @@ def test_hosts_share_a_campaign_and_one_is_killed(optimize, write, tmp_path, nam
 
     with CampaignStore.open(tmp_path / "survivor" / "shared") as store:
         outcomes, candidates = store.outcomes(), store.candidates()
-        assert store.spent().calls == len(outcomes) == len(candidates) == 8
+        assert store.spent().calls == len(outcomes) == len(candidates) == 6
         assert (store.leases(), store.driver, store.pending()) == ([], None, [])
         assert sum("takes part" in event.message for event in store.events()) == 2
         volumes = {f"{c.crystal.volume!r}": c.id for c in candidates}
@@ -91,14 +91,14 @@ def test_hosts_share_a_campaign_and_one_is_killed(optimize, write, tmp_path, nam
 
     shown = "shared", "--runs-dir", tmp_path / "survivor"
     status = json.loads(optimize("status", *shown, "--json")[1])
-    assert (status["state"], status["budget"]["oracle_calls"], status["in_hand"]) == ("budget spent", 8, [])
+    assert (status["state"], status["budget"]["oracle_calls"], status["in_hand"]) == ("budget spent", 6, [])
     assert optimize("export", *shown)[0] == 0
     assert optimize("report", *shown)[0] == 0
     assert (tmp_path / "survivor" / "shared" / "report.html").stat().st_size > 1e5
     code, out, _ = optimize("check", path, "--runs-dir", tmp_path / "driver")
     assert code == 0
     words = "".join(out.split())  # lines are broken to the width of a terminal
-    assert "schemalatentore_shared,whichisthere:everythingmeasured,asitcomesin;goesonafter8calls" in words
+    assert "schemalatentore_shared,whichisthere:everythingmeasured,asitcomesin;goesonafter6calls" in words
 
     # who measured does not matter: the same campaign alone, in a file
     del campaign["ledger"]

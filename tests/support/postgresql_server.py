@@ -12,7 +12,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -50,9 +51,17 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Server:
+    """It lets in the user `latentore`, who owns the database `materials`, from anywhere."""
+
+    place: str  # HOST:PORT
+    start: Callable[[], None]
+    stop: Callable[[], None]
+
+
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """`HOST:PORT` of a server that lets in the user `latentore`, who owns the database `materials`, from anywhere."""
+def postgresql() -> Iterator[Server]:
     if find_spec("psycopg") is None:
         pytest.skip(NO_DRIVER)
     if (bin_folder := programs()) is None:
@@ -76,12 +85,19 @@ def postgresql() -> Iterator[str]:
         call("initdb", "-D", data, "-U", "latentore", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
         (data / "pg_hba.conf").write_text("host all all 0.0.0.0/0 trust\n")
         settings = f"-p {port} -k '' -c listen_addresses=* -c fsync=off -c timezone=Asia/Tokyo"
-        call("pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", settings, "start")
+
+        def start() -> None:
+            call("pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", settings, "start")
+
+        def stop() -> None:
+            call("pg_ctl", "-D", data, "-m", "immediate", "stop")
+
+        start()
         try:
             call("createdb", "-h", "127.0.0.1", "-p", port, "-U", "latentore", "materials")
-            yield f"127.0.0.1:{port}"
+            yield Server(f"127.0.0.1:{port}", start, stop)
         finally:
-            call("pg_ctl", "-D", data, "-m", "immediate", "stop")
+            stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -95,6 +111,6 @@ def _is_user(name: str) -> bool:
 
 
 @pytest.fixture
-def database(postgresql: str) -> str:
+def database(postgresql: Server) -> str:
     """The address of a ledger, as a campaign file names it."""
-    return f"postgresql://latentore@{postgresql}/materials"
+    return f"postgresql://latentore@{postgresql.place}/materials"
