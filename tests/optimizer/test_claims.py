@@ -1,11 +1,10 @@
-"""A campaign without batches beside another host, which measures some of its candidates. Rounds: test_sharing.py."""
+"""A campaign without batches beside another host, which measures some of its candidates. Rounds: test_several_hosts.py."""
 
 from __future__ import annotations
 
 from threading import Event
 
 import pytest
-from postgresql_server import database, postgresql
 
 from campaigns.owner import Owner
 from campaigns.places import find_ledger
@@ -125,6 +124,3 @@ def test_who_proposes_for_others_measures_in_a_process_of_its_own(tmp_path, sche
     spec = parse_spec(SPEC | {"schedule": schedule, "ledger": "postgresql://nowhere/db"})
     assert building.build(spec, tmp_path).workers.apart == (schedule == "async")
     assert not building.build(spec, tmp_path, proposes=False).workers.apart
-
-
-__all__ = ["database", "postgresql"]

@@ -38,7 +38,8 @@ def asked(folder: Path) -> list[list[str]]:
     return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def test_hosts_share_a_campaign_and_one_is_killed(optimize, write, tmp_path, namespaces, database, postgresql):
+def test_hosts_share_a_campaign_and_one_is_killed(optimize, write, tmp_path, namespaces, database, monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", "hunter2")  # which this server does not ask for
     campaign = probed_campaign("shared", budget={"oracle_calls": 6}, pool_size=24)
     here, names = namespaces or ("127.0.0.1", [""] * 3)
     campaign["ledger"] = database.replace("127.0.0.1", here)
@@ -99,6 +100,9 @@ def test_hosts_share_a_campaign_and_one_is_killed(optimize, write, tmp_path, nam
     assert code == 0
     words = "".join(out.split())  # lines are broken to the width of a terminal
     assert "schemalatentore_shared,whichisthere:everythingmeasured,asitcomesin;goesonafter6calls" in words
+
+    files = [each for each in tmp_path.rglob("*") if each.is_file()]
+    assert [each for each in files if b"hunter2" in each.read_bytes()] == []
 
     # who measured does not matter: the same campaign alone, in a file
     del campaign["ledger"]
