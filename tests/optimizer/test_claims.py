@@ -1,4 +1,4 @@
-"""A campaign without batches beside another host, which measures some of its candidates. Rounds: test_several_hosts.py."""
+"""A campaign without batches beside another host, which measures some of it. Rounds: test_several_hosts.py."""
 
 from __future__ import annotations
 
