@@ -1,8 +1,8 @@
 """A ledger in PostgreSQL: the same tables, in a schema of their own for each campaign of a database.
 
 Transactions mean what they mean in SQLite. One that writes waits for the one before it (an advisory lock of the
-schema, where SQLite has its write lock), and one that reads sees one moment. A method of the store takes milliseconds,
-measuring seconds to hours, so that hundreds of workers do not meet there.
+schema, where SQLite has its write lock), and one that reads sees one moment. A method of the store takes some ten
+milliseconds, measuring seconds to hours, so that a hundred workers seldom meet there.
 """
 
 from __future__ import annotations
