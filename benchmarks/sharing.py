@@ -80,9 +80,8 @@ def main() -> None:
     for what, column in (("claim", 1), ("record", 2)):
         times = [each[column] * 1000 for each in found]
         print(f"{what}: median {median(times):.1f} ms, 95 % below {quantiles(times, n=20)[-1]:.1f} ms")
-    print(
-        f"{given.candidates} candidates, {given.workers} workers: {given.candidates / seconds:.0f} a second; once: {once}"
-    )
+    pace = f"{given.candidates / seconds:.0f} a second"
+    print(f"{given.candidates} candidates, {given.workers} workers: {pace}; each claimed and recorded once: {once}")
 
 
 if __name__ == "__main__":

@@ -255,3 +255,9 @@ def test_an_address_is_one_of_postgresql_without_secrets(address, said):
 def test_an_address_may_name_a_socket_and_certificates():
     for address in ("postgresql:///db?host=/run/postgresql", "postgresql://me@[::1]:5433/db?sslmode=verify-full"):
         assert ledger_address.checked_address(address) == address
+
+
+def test_without_its_driver_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("campaigns.postgresql.find_spec", lambda name: None)
+    with pytest.raises(LedgerError, match=r"asks for psycopg.*pip install 'latentore\[postgresql\]'"):
+        find_ledger(tmp_path, spec_of("postgresql://host/db"))

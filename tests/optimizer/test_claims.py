@@ -6,6 +6,7 @@ from threading import Event
 
 import pytest
 
+from campaigns.errors import LedgerError, SpecError
 from campaigns.owner import Owner
 from campaigns.places import find_ledger
 from campaigns.spec import parse_spec
@@ -17,6 +18,7 @@ from optimizer.claims import Claims
 from optimizer.horizon import NOTED, outcomes_told
 from optimizer.loop import run_campaign
 from optimizer.phases import evaluation_seed
+from optimizer.working import work_on_campaign
 
 SPEC = {
     "name": "beside",
@@ -124,3 +126,12 @@ def test_who_proposes_for_others_measures_in_a_process_of_its_own(tmp_path, sche
     spec = parse_spec(SPEC | {"schedule": schedule, "ledger": "postgresql://nowhere/db"})
     assert building.build(spec, tmp_path).workers.apart == (schedule == "async")
     assert not building.build(spec, tmp_path, proposes=False).workers.apart
+
+
+def test_other_hosts_are_refused_where_the_ledger_is_a_file_or_holds_no_such_campaign(tmp_path, database):
+    with pytest.raises(SpecError, match=r"ledger: is missing.*Write one like postgresql://"):
+        work_on_campaign(parse_spec(SPEC), folder=tmp_path, run_folder=tmp_path / "run")
+    spec = parse_spec(SPEC | {"name": "never_begun", "ledger": database})
+    with pytest.raises(LedgerError, match=r"holds no campaign 'never_begun' yet. Start it with `optimize run`"):
+        work_on_campaign(spec, folder=tmp_path, run_folder=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
