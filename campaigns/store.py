@@ -214,6 +214,12 @@ class CampaignStore:
             owner = leases.read_lock(connection)
         return owner if owner and owner.may_live else None
 
+    @property
+    def let_go(self) -> bool:
+        """Whether the last driver ended in order; one that was killed, or is silent, may be run again."""
+        with self._read() as connection:
+            return leases.read_lock(connection) is None
+
     def lease(self, candidate_id: str) -> None:
         """Note that this process, which holds the lock, has the candidate in hand; `record` ends it.
 

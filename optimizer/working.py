@@ -82,7 +82,7 @@ class _Worker:
         self.versions = "; ".join(f"{name} {version}" for name, version in parts.provenance.items())
         self.claims = Claims(store, stop)
         self.gates: dict[str, dict[str, Gate]] = {}
-        self.driven = False  # whether a driver was seen
+        self.driven = False  # whether there was a driver
         self.why = ""
 
     def run(self, tell: Tell) -> tuple[int, str]:
@@ -124,12 +124,12 @@ class _Worker:
 
     def _over(self, idle: float) -> bool:
         """Whether there is no point in staying, with nothing to do for so many seconds."""
-        driver, spent = self.store.driver, self.store.spent().calls
-        if spent >= self.parts.spec.budget.oracle_calls and driver is None:
+        let_go, spent = self.store.let_go, self.store.spent().calls
+        if spent >= self.parts.spec.budget.oracle_calls and let_go:
             self.why = "the calls of the campaign are spent"
-        elif self.driven and driver is None:
-            self.why = "the campaign is driven by nobody any more"
+        elif self.driven and let_go:
+            self.why = "its driver has ended"
         elif idle > self.patience:
             self.why = f"nothing to do for {self.patience / 60:g} minutes"
-        self.driven = self.driven or driver is not None
+        self.driven = self.driven or not let_go
         return bool(self.why)
