@@ -59,5 +59,5 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV) (one to three minutes) ..."
-	@$(PIP_INSTALL) --editable '.[dev,dask,benchmarks]'
+	@$(PIP_INSTALL) --editable '.[dev,dask,postgresql,benchmarks]'
 	@touch $@ $(VENV)/installed

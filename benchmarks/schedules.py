@@ -22,8 +22,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from campaigns.places import LEDGER
 from campaigns.spec import parse_spec
-from campaigns.store import LEDGER, CampaignStore
+from campaigns.store import CampaignStore
 from campaigns.timings import read_timings
 from optimizer.loop import run_campaign
 from optimizer.status import campaign_status

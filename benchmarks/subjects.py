@@ -16,9 +16,10 @@ from pymatgen.core import Lattice, Structure
 
 from benchmarks.mutations import OF_CRYSTALS, OF_TABLES, OF_YAML, Mutation
 from campaigns.kinds import build_kind, kind_params
+from campaigns.places import LEDGER
 from campaigns.records import Candidate, last_values
 from campaigns.spec import CampaignSpec, KindSpec, dump_spec, load_spec, parse_spec
-from campaigns.store import LEDGER, CampaignStore
+from campaigns.store import CampaignStore
 from optimizer.build import Parts, build
 from optimizer.manifest import CANDIDATE, FAILURE, FILE, FORMULA, RELAXED
 from optimizer.protocols import OracleContext, StartContext

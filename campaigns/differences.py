@@ -3,7 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+from campaigns.errors import LedgerError
+from campaigns.spec import CampaignSpec
+
+MAY_CHANGE = ("budget", "export", "workers", "device", "cache", "executor", "ledger")
+"""Keys of a spec that may differ on resume: none of them decides which crystal comes next."""
+
+
+def spec_changes(old: CampaignSpec, new: CampaignSpec, folder: Path) -> list[tuple[str, Any, Any]]:
+    """(YAML path, old, new) of what differs. Raises LedgerError naming the first that may not."""
+    was, now, changed = old.model_dump(mode="json"), new.model_dump(mode="json"), []
+    for key in now:
+        for where, before, after in differences(was[key], now[key], key):
+            if key not in MAY_CHANGE:
+                raise LedgerError(
+                    f"{where}: is {after!r}, but the campaign in {folder} was started with {before!r}.",
+                    f"Change it back, or give the new campaign another `name` than {new.name!r}.",
+                )
+            changed.append((where, before, after))
+    return changed
 
 
 def differences(old: Any, new: Any, path: str) -> Iterable[tuple[str, Any, Any]]:

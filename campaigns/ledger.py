@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from campaigns.owner import Owner
-from campaigns.records import StageOutcome
+from campaigns.records import Candidate, StageOutcome
 
 STANDS_FOR = ("relaxed", "proposed", "nearest")
 LONGEST_SILENCE = timedelta(minutes=10)
 """A lease whose heartbeat is older is taken for abandoned."""
+SHARED_SILENCE = timedelta(minutes=2)
+"""The same where several hosts share a ledger: others wait for the candidate, and nothing is lost if it lives on."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,26 @@ class Lease:
     candidate_id: str
     owner: Owner
     heartbeat_at: str  # UTC, ISO 8601
+    silence: timedelta  # since then, by the clock of whoever keeps the ledger
+    shared: bool = False  # the ledger may be shared by several hosts
 
     @property
     def may_live(self) -> bool:
-        """False where the process is known to be gone, or has been silent for too long."""
-        silence = datetime.now(UTC) - datetime.fromisoformat(self.heartbeat_at)
-        return silence <= LONGEST_SILENCE and self.owner.may_live
+        """False where the process is known to be gone, or has been silent for too long.
+
+        In a shared ledger only silence counts: containers on different hosts may have the same name and pid.
+        """
+        if self.shared:
+            return self.silence <= SHARED_SILENCE
+        return self.silence <= LONGEST_SILENCE and self.owner.may_live
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A candidate that this process has just taken, and how many were in hand anywhere before it."""
+
+    candidate: Candidate
+    in_hand: int
 
 
 @dataclass(frozen=True)

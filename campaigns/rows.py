@@ -79,7 +79,7 @@ def outcome_rows(
 def _failed(outcome: Failed) -> dict[str, Any]:
     return {
         "failure": FailureCode(outcome.code).value,
-        "message": outcome.message,
+        "message": outcome.message.replace("\0", ""),  # which PostgreSQL's text cannot hold
         "properties": {},
         "crystal": None,
         "flags": [],

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from campaigns.elements import ELEMENT_GROUPS, SYMBOLS, expand_elements
+from campaigns.ledger_address import checked_address
 from campaigns.ranges import Range
 from campaigns.records import PROPERTY_NAME
 from campaigns.validation import Strict, fault_at, spec_errors
@@ -333,6 +334,11 @@ class CampaignSpec(Strict):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models and potentials compute.")
     workers: int | None = Field(None, ge=1, le=1024, description="Oracle processes; one per core where absent.")
     executor: KindSpec = Field(KindSpec(kind="local"), description="Where candidates are evaluated.")
+    ledger: str | None = Field(
+        None,
+        description="A PostgreSQL database that several hosts share, like postgresql://me@host/materials; a file of "
+        "the run folder where absent. Passwords come from ~/.pgpass or PGPASSWORD.",
+    )
     space: SearchSpace = Field(SearchSpace(), description="What may be proposed.")
     generator: KindSpec = Field(KindSpec(kind="wyckoff_vae"), description="Crystals to latents and back.")
     start: tuple[KindSpec, ...] = Field(
@@ -446,6 +452,11 @@ class CampaignSpec(Strict):
                         f"{goal.target:g} lies {sign} {limit:g} of constraints.{name}; move one of them",
                     )
         return self
+
+    @field_validator("ledger")
+    @classmethod
+    def _holds_no_secret(cls, value: str | None) -> str | None:
+        return None if value is None else checked_address(value)
 
     @field_validator("refine", mode="before")
     @classmethod

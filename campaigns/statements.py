@@ -2,16 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from campaigns.errors import LedgerError
 from campaigns.ledger import GeneratorRecord
 from campaigns.rows import generator_row
-from campaigns.tables import candidates, generators, latents, outcomes
+from campaigns.tables import candidates, generators, latents, meta, outcomes, rounds
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def meta_entry(connection: Connection, key: str) -> Any:
+    """Raises LedgerError where it is missing."""
+    row = connection.execute(select(meta.c.value).where(meta.c.key == key)).first()
+    if row is None:
+        raise LedgerError(f"the ledger lacks its {key}.", "Restore the run folder from a copy.")
+    return row.value
+
+
+def phase_done(connection: Connection, round: int, phase: str) -> bool:
+    query = select(rounds.c.seq).where(rounds.c.round == round, rounds.c.phase == phase)
+    return connection.execute(query).first() is not None
+
+
+def event_row(kind: str, message: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"at": now(), "kind": kind, "message": message.replace("\0", ""), "data": dict(data)}
+
+
+def insert_candidates(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    try:
+        connection.execute(insert(candidates), rows)
+    except IntegrityError:
+        ids = ", ".join(str(row["id"]) for row in rows)
+        raise ValueError(f"candidate ids must be unique in the campaign, among {ids} one is not") from None
+
+
+def calls_of(connection: Connection, stage: str) -> int:
+    """How many candidates have entered it."""
+    query = select(func.count(outcomes.c.candidate_id.distinct())).where(outcomes.c.stage == stage)
+    return connection.execute(query).scalar_one()
 
 
 def proposed_crystal(connection: Connection, candidate_id: str) -> str:
@@ -24,7 +60,7 @@ def proposed_crystal(connection: Connection, candidate_id: str) -> str:
 def insert_generator(connection: Connection, record: GeneratorRecord) -> bool:
     if connection.execute(select(generators.c.seq).where(generators.c.version == record.version)).first():
         return False
-    connection.execute(insert(generators), generator_row(record, datetime.now(UTC).isoformat(timespec="seconds")))
+    connection.execute(insert(generators), generator_row(record, now()))
     return True
 
 

@@ -1,45 +1,52 @@
 """The ledger of one campaign: the only truth about what was spent and seen.
 
     runs/<name>/campaign.yaml    resolved copy of the spec, for reading; the ledger holds the one that counts
-                ledger.sqlite    tables.py
+                ledger.sqlite    tables.py; or ledger.url, which names a database that has them, see places.py
                 artifacts/       artifacts.py
                 export/          written by the optimizer
 
 No other module touches the database. Every method is one transaction. SQLite runs with a write-ahead log and
 `synchronous=FULL`: what a method has returned from survives a power cut, what was interrupted leaves nothing.
+PostgreSQL does the same, and lets processes on several hosts take part: see postgresql.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from campaigns import leases
 from campaigns.artifacts import Artifacts, write_durably
 from campaigns.awaited import end_awaited, hand_out, read_awaited, versions_awaited, write_awaited
-from campaigns.database import connect_sqlite, create_sqlite
-from campaigns.differences import differences
+from campaigns.differences import spec_changes
 from campaigns.errors import CampaignLockedError, LedgerError
-from campaigns.ledger import Awaited, Event, GeneratorRecord, Latent, Lease, RoundRecord, Spent
+from campaigns.ledger import Awaited, Claimed, Event, GeneratorRecord, Latent, Lease, RoundRecord, Spent
 from campaigns.migrations import create_schema, migrate
 from campaigns.owner import Owner
+from campaigns.places import connect_ledger, create_ledger
 from campaigns.records import Candidate, StageOutcome
 from campaigns.rows import candidate_row, latent_rows, outcome_rows, read_candidate, read_outcomes
 from campaigns.spec import CampaignSpec, dump_spec, parse_spec
-from campaigns.statements import drop_outcome, insert_generator, proposed_crystal, replace_latents
+from campaigns.statements import (
+    calls_of,
+    drop_outcome,
+    event_row,
+    insert_candidates,
+    insert_generator,
+    meta_entry,
+    now,
+    phase_done,
+    proposed_crystal,
+    replace_latents,
+)
 from campaigns.tables import candidates, events, generators, latents, meta, outcomes, rounds
-
-LEDGER = "ledger.sqlite"
-MAY_CHANGE = ("budget", "export", "workers", "device", "cache", "executor")
-"""Keys of a spec that may differ on resume: none of them decides which crystal comes next."""
 
 
 class CampaignStore:
@@ -49,12 +56,14 @@ class CampaignStore:
         """For `create` and `open` only."""
         self.folder = folder
         self.artifacts = Artifacts(folder / "artifacts")
+        self.shared = leases.is_shared(engine)  # processes on other hosts may take part
         self._engine = engine
-        self._mine: Owner | None = None  # while this process drives
+        self._mine: Owner | None = None  # while this process drives or takes part
+        self._takes_part = False
         with self._read() as connection:
-            self._spec = parse_spec(_meta(connection, "spec"))
-            self._dearest_stage: str = _meta(connection, "dearest_stage")
-            self._provenance: dict[str, str] = _meta(connection, "provenance")
+            self._spec = parse_spec(meta_entry(connection, "spec"))
+            self._dearest_stage: str = meta_entry(connection, "dearest_stage")
+            self._provenance: dict[str, str] = meta_entry(connection, "provenance")
 
     # -- opening and closing
 
@@ -76,39 +85,28 @@ class CampaignStore:
             "spec": spec.model_dump(mode="json"),
             "provenance": dict(provenance),
             "dearest_stage": dearest_stage or spec.oracles[-1].kind,
-            "created_at": _now(),
+            "created_at": now(),
         }
 
         def fill(connection: Connection) -> None:
             create_schema(connection, version("latentore"))
             connection.execute(insert(meta), [{"key": key, "value": entries[key]} for key in entries])
 
-        try:
-            (folder / "artifacts").mkdir(parents=True, exist_ok=True)
-            create_sqlite(folder / LEDGER, fill)
-        except FileExistsError:
-            raise LedgerError(f"{folder}: holds a campaign already.", "Open it, or choose another name.") from None
-        except OSError as error:
-            raise LedgerError(f"{folder}: cannot be written ({error.strerror}).", "Choose another folder.") from None
-        except OperationalError as error:
-            raise LedgerError(f"{folder}: cannot be written ({error.orig}).", "Choose another folder.") from None
+        create_ledger(folder, spec, fill)
         return cls.open(folder)
 
     @classmethod
     def open(cls, folder: Path) -> CampaignStore:
         """An existing campaign. Raises LedgerError where there is none, or a newer latentore wrote it."""
-        path = folder / LEDGER
-        if not path.is_file():
-            raise LedgerError(f"{folder}: holds no campaign.", "Start one with `optimize run CAMPAIGN`.")
-        engine = connect_sqlite(path)
+        engine, place = connect_ledger(folder)
         try:
             with engine.execution_options(begin="IMMEDIATE").begin() as connection:
-                migrate(connection, str(path), version("latentore"))
+                migrate(connection, place, version("latentore"))
             store = cls(folder, engine)
         except DatabaseError as error:
             engine.dispose()
             raise LedgerError(
-                f"{path}: cannot be used ({error.orig}).", "Check the file and its permissions."
+                f"{place}: cannot be used ({error.orig}).", "Check that it is there, and its permissions."
             ) from None
         except BaseException:
             engine.dispose()
@@ -151,22 +149,13 @@ class CampaignStore:
         Only MAY_CHANGE may differ; a change is an event and goes into the resolved copy. Raises LedgerError
         naming the first other key that differs: the ledger would no longer be the record of one campaign.
         """
-        old, new = self._spec.model_dump(mode="json"), spec.model_dump(mode="json")
-        changed = []
-        for key in new:
-            for where, was, now in differences(old[key], new[key], key):
-                if key not in MAY_CHANGE:
-                    raise LedgerError(
-                        f"{where}: is {now!r}, but the campaign in {self.folder} was started with {was!r}.",
-                        f"Change it back, or give the new campaign another `name` than {spec.name!r}.",
-                    )
-                changed.append((where, was, now))
+        changed = spec_changes(self._spec, spec, self.folder)
         if not changed:
             return False
-        message = "; ".join(f"{where}: {was!r} -> {now!r}" for where, was, now in changed)
+        message = "; ".join(f"{where}: {was!r} -> {value!r}" for where, was, value in changed)
         with self._write() as connection:
-            connection.execute(update(meta).where(meta.c.key == "spec").values(value=new))
-            connection.execute(insert(events), _event("spec_changed", message, {}))
+            connection.execute(update(meta).where(meta.c.key == "spec").values(value=spec.model_dump(mode="json")))
+            connection.execute(insert(events), event_row("spec_changed", message, {}))
         self._spec = spec
         self._heal_copy()
         return True
@@ -184,15 +173,21 @@ class CampaignStore:
         """Drive this campaign alone. Lock and leases of a process that is known to be gone are dropped.
 
         Raises CampaignLockedError naming pid and host of the process that drives it, or that still has one of its
-        candidates in hand, unless `take_over`.
+        candidates in hand, unless `take_over`. In a shared ledger others may have some: see `take_part`.
         """
         mine = Owner.this_process()
+
+        def given_up(lease: Lease, holder: Owner | None) -> bool:
+            """In a shared ledger, others than the last driver may go on with what they have."""
+            return holder is not None and lease.owner.is_process(holder) if self.shared else take_over
+
         with self._write() as connection:
-            held = leases.keep_leases(connection, lambda lease: lease.may_live and not take_over)
             holder = leases.read_lock(connection)
             if holder is not None and holder.may_live and not take_over:
                 raise self._locked(holder, "drives this campaign")
-            if others := [lease for lease in held if not lease.owner.is_process(mine)]:
+            held = leases.keep_leases(connection, lambda lease: lease.may_live and not given_up(lease, holder))
+            others = [lease for lease in held if not lease.owner.is_process(mine)]
+            if others and not self.shared:
                 raise self._locked(others[0].owner, f"has {others[0].candidate_id} in hand")
             leases.write_lock(connection, mine)
         self._mine = mine
@@ -219,20 +214,60 @@ class CampaignStore:
             owner = leases.read_lock(connection)
         return owner if owner and owner.may_live else None
 
+    @property
+    def let_go(self) -> bool:
+        """Whether the last driver ended in order; one that was killed, or is silent, may be run again."""
+        with self._read() as connection:
+            return leases.read_lock(connection) is None
+
     def lease(self, candidate_id: str) -> None:
         """Note that this process, which holds the lock, has the candidate in hand; `record` ends it.
 
         Raises CampaignLockedError where another process has taken the campaign over.
         """
         with self._write() as connection:
-            holder = leases.read_lock(connection)
-            if self._mine is None or holder != self._mine:
-                raise CampaignLockedError(
-                    f"{self.folder}: {f'process {holder.pid} on {holder.host}' if holder else 'nobody'} drives this "
-                    "campaign now.",
-                    "It was taken over; everything measured here is kept.",
-                )
-            leases.write_lease(connection, candidate_id, self._mine)
+            leases.write_lease(connection, candidate_id, self._driving(connection))
+
+    def _driving(self, connection: Connection) -> Owner:
+        holder = leases.read_lock(connection)
+        if self._mine is None or holder != self._mine:
+            raise CampaignLockedError(
+                f"{self.folder}: {f'process {holder.pid} on {holder.host}' if holder else 'nobody'} drives this "
+                "campaign now.",
+                "It was taken over; everything measured here is kept.",
+            )
+        return self._mine
+
+    @contextmanager
+    def take_part(self, spec: CampaignSpec) -> Iterator[None]:
+        """Measure what the driver of this campaign proposes: `claim` and `record`, with `renew_leases` meanwhile.
+
+        Raises LedgerError where the ledger lies in a file, which one process drives, and where `spec` differs in what
+        decides a number, as `adopt` does.
+        """
+        if not self.shared:
+            raise LedgerError(
+                f"{self.folder}: its ledger is a file, which one process uses.", "Begin a campaign that has a `ledger`."
+            )
+        spec_changes(self._spec, spec, self.folder)
+        self._mine, self._takes_part = Owner.this_process(), True
+        try:
+            yield
+        finally:
+            mine, self._mine, self._takes_part = self._mine, None, False
+            with self._write() as connection:
+                leases.end_leases(connection, mine)
+
+    def claim(self, round: int | None = None) -> Claimed | None:
+        """Take the next candidate that nobody has in hand, of this round or of any; `record` ends it.
+
+        None where there is none now, or what is in hand may use up the calls that are left. Raises
+        CampaignLockedError where this process drove the campaign and another has taken it over.
+        """
+        with self._write() as connection:
+            mine = self._mine if self._takes_part and self._mine else self._driving(connection)
+            budget = meta_entry(connection, "spec")["budget"]["oracle_calls"]  # a driver may have changed it
+            return leases.claim(connection, mine, budget - calls_of(connection, self._dearest_stage), round)
 
     def renew_leases(self) -> None:
         """Heartbeat of what this process has in hand. A ledger that is busy is left alone: the next one counts."""
@@ -267,10 +302,10 @@ class CampaignStore:
         proposals, placed = [candidate_row(candidate) for candidate in candidates], latent_rows(latents or {})
         self._check_artifact(generator)
         with self._write() as connection:
-            if _phase_done(connection, round, phase):
+            if phase_done(connection, round, phase):
                 return False
             if proposals:
-                self._insert_candidates(connection, proposals)
+                insert_candidates(connection, proposals)
             if generator is not None:
                 insert_generator(connection, generator)
             replace_latents(connection, placed)
@@ -281,22 +316,14 @@ class CampaignStore:
                     "phase": phase,
                     "failures": {str(code): count for code, count in (failures or {}).items()},
                     "figures": dict(figures or {}),
-                    "finished_at": _now(),
+                    "finished_at": now(),
                 },
             )
         return True
 
-    @staticmethod
-    def _insert_candidates(connection: Connection, proposals: list[dict[str, Any]]) -> None:
-        try:
-            connection.execute(insert(candidates), proposals)
-        except IntegrityError:
-            ids = ", ".join(str(row["id"]) for row in proposals)
-            raise ValueError(f"candidate ids must be unique in the campaign, among {ids} one is not") from None
-
     def phase_done(self, round: int, phase: str) -> bool:
         with self._read() as connection:
-            return _phase_done(connection, round, phase)
+            return phase_done(connection, round, phase)
 
     def rounds(self) -> list[RoundRecord]:
         """Every finished phase, in the order they were finished."""
@@ -341,7 +368,7 @@ class CampaignStore:
             if before := connection.execute(known).all():
                 if not replace:
                     return False
-                note = _event(
+                note = event_row(
                     "replaced", f"{candidate_id}: another outcome was told", {"was": drop_outcome(connection, before)}
                 )
                 connection.execute(insert(events), note)
@@ -369,13 +396,15 @@ class CampaignStore:
         with self._read() as connection:
             return read_awaited(connection)
 
-    def outcomes(self) -> dict[str, tuple[StageOutcome, ...]]:
-        """Candidate id -> its stages in order, of every evaluated candidate, in the order of proposal."""
+    def outcomes(self, among: Sequence[str] | None = None) -> dict[str, tuple[StageOutcome, ...]]:
+        """Candidate id -> its stages in order, of every evaluated candidate or these, in the order of proposal."""
         query = (
             select(outcomes, candidates.c.crystal.label("proposed"))
             .join(candidates, candidates.c.id == outcomes.c.candidate_id)
             .order_by(candidates.c.seq, outcomes.c.position)
         )
+        if among is not None:
+            query = query.where(candidates.c.id.in_(among))
         with self._read() as connection:
             return read_outcomes(connection.execute(query))
 
@@ -385,10 +414,9 @@ class CampaignStore:
         query = select(stage, func.count(), func.count(outcomes.c.failure), func.sum(outcomes.c.seconds)).group_by(
             stage
         )
-        entered = select(func.count(outcomes.c.candidate_id.distinct())).where(stage == self._dearest_stage)
         with self._read() as connection:
             found = connection.execute(query.order_by(func.min(outcomes.c.position), stage)).all()
-            calls = connection.execute(entered).scalar_one()
+            calls = calls_of(connection, self._dearest_stage)
         return Spent(
             calls=calls,
             stage_counts={name: count for name, count, _, _ in found},
@@ -437,7 +465,7 @@ class CampaignStore:
     def event(self, kind: str, message: str, **data: Any) -> None:
         """Note something a reader should know; `data` is JSON-able."""
         with self._write() as connection:
-            connection.execute(insert(events), _event(kind, message, data))
+            connection.execute(insert(events), event_row(kind, message, data))
 
     def events(self) -> list[Event]:
         """In the order they happened."""
@@ -453,26 +481,3 @@ class CampaignStore:
     def _write(self) -> AbstractContextManager[Connection]:
         # IMMEDIATE takes SQLite's write lock at once: what reads, then writes never has to be repeated.
         return self._engine.execution_options(begin="IMMEDIATE").begin()
-
-
-_REQUIRED = object()
-
-
-def _meta(connection: Connection, key: str, default: Any = _REQUIRED) -> Any:
-    row = connection.execute(select(meta.c.value).where(meta.c.key == key)).first()
-    if row is None and default is _REQUIRED:
-        raise LedgerError(f"the ledger lacks its {key}.", "Restore the run folder from a copy.")
-    return default if row is None else row.value
-
-
-def _phase_done(connection: Connection, round: int, phase: str) -> bool:
-    query = select(rounds.c.seq).where(rounds.c.round == round, rounds.c.phase == phase)
-    return connection.execute(query).first() is not None
-
-
-def _event(kind: str, message: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    return {"at": _now(), "kind": kind, "message": message, "data": dict(data)}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from campaigns.errors import SpecError
 
 LONGEST_VALUE = 80
+PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s@]*@")  # in an address under a key that is misspelt
 FAULT_AT = "fault_at"
 WORDS = {
     "model_type": "must hold keys and values",
@@ -123,5 +124,5 @@ def _visible(key: str) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = PASSWORD.sub(r"\1:...@", repr(value))
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 4]} ..."

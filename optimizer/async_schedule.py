@@ -21,12 +21,13 @@ from statistics import median
 from typing import Any
 
 from campaigns.errors import UserError
-from campaigns.ledger import RoundRecord
+from campaigns.ledger import Claimed, RoundRecord
 from campaigns.records import Candidate
 from campaigns.store import CampaignStore
 from generative.threads import one_thread
 from optimizer.build import Parts
 from optimizer.cascade import Gate, Stages
+from optimizer.claims import IDLE_SECONDS
 from optimizer.costs import TYPICAL_PROPOSAL_S
 from optimizer.evaluation import Task
 from optimizer.gates import calls_left_of_stages, gates_now
@@ -58,9 +59,9 @@ class AsyncSchedule(Session):
         try:
             self.start()
             self._recall()
-            tasks, begin = self._tasks(), self.store.lease
+            tasks = self._tasks()
             with ThreadPoolExecutor(1, thread_name_prefix="proposes") as self.proposer, heartbeat(self.store):
-                for name, stages in self.evaluator.evaluate(tasks, self.stop, begin, self.gates):
+                for name, stages in self.evaluator.evaluate(tasks, self.stop, self.begin, self.gates):
                     self._commit(name, stages)
         finally:
             self.tick()
@@ -104,9 +105,10 @@ class AsyncSchedule(Session):
         """The next candidate for a free worker; None where there is none yet, and one in hand may bring another."""
         while not self.out_of_time() and not self.stop.is_set():
             self._collect()
-            if self.waiting and len(self.in_hand) < self.calls_left():
-                candidate = self.waiting.popleft()
-                self.gates |= gates_now(self.parts.spec, self.parts.cascade, self.store, candidate, len(self.in_hand))
+            self._hear()
+            if (claimed := self._next()) is not None:
+                candidate, others = claimed.candidate, claimed.in_hand
+                self.gates |= gates_now(self.parts.spec, self.parts.cascade, self.store, candidate, others)
                 self.in_hand[candidate.id], self.began[candidate.id] = candidate, time.monotonic()
                 self._propose_ahead()
                 yield candidate.id, candidate.crystal, evaluation_seed(self.parts.spec.seed, candidate)
@@ -116,8 +118,19 @@ class AsyncSchedule(Session):
                 yield None
             elif self.proposing is not None:
                 self._collect(wait=True)
-            else:
+            elif not self._others_may_bring():
                 return
+
+    def _next(self) -> Claimed | None:
+        """The candidate to be handed out now, and how many are in hand."""
+        in_hand = len(self.in_hand) + self._elsewhere()
+        if not self.waiting or in_hand >= self.calls_left():
+            return None
+        if self.claims is None:
+            return Claimed(self.waiting.popleft(), in_hand)
+        if (claimed := self.claims.take()) is not None:
+            self.waiting = deque(each for each in self.waiting if each.id != claimed.candidate.id)
+        return claimed
 
     def calls_left(self) -> int:
         """What is in hand or waiting counts as left. Where a stage that the objective needs has a budget of its own,
@@ -134,7 +147,8 @@ class AsyncSchedule(Session):
         if self.proposing is not None or self._starved():
             return
         pending = [*self.in_hand, *(each.id for each in self.waiting)]
-        asked = min(self.evaluator.places + self._ahead(), self.calls_left()) - len(pending)
+        places = self.evaluator.places + self._elsewhere()
+        asked = min(places + self._ahead(), self.calls_left()) - len(pending)
         if asked <= 0:
             return
         horizon = Horizon(self.number + 1, tuple(self.committed), self.parts.spec.batch_size)
@@ -184,13 +198,48 @@ class AsyncSchedule(Session):
         candidate = self.in_hand.pop(name)
         self.took.append(time.monotonic() - self.began.pop(name))
         self.gates.pop(name, None)
-        self.store.record(name, stages, package_versions=self.versions)
-        self.committed.append(name)
+        kept = self.store.record(name, stages, package_versions=self.versions)
+        if self.claims is not None:
+            self.claims.give_back(name)
+        if kept:
+            self._tell(candidate, stages)
+        else:  # another was faster with what this process had lost; what it recorded is heard next
+            self.waiting.append(candidate)
+
+    def _tell(self, candidate: Candidate, stages: Stages) -> None:
+        """What the next proposal knows of."""
+        self.committed.append(candidate.id)
         called = any(stage.stage == self.store.dearest_stage for stage in stages)
         self.empty, self.fruitless = (0, 0) if called else (self.empty, self.fruitless + 1)
         self.live.outcome(candidate, stages, self.store.spent().calls)
-        self.open[candidate.round][name] = candidate, stages
+        self.open[candidate.round][candidate.id] = candidate, stages
         self._close(candidate.round)
+
+    # what others who share the campaign have in hand, and bring
+
+    def _elsewhere(self) -> int:
+        return 0 if self.claims is None else self.claims.elsewhere
+
+    def _hear(self, *, at_once: bool = False) -> bool:
+        """Tell what others recorded; whether there was something."""
+        if self.claims is None:
+            return False
+        waiting = {each.id: each for each in self.waiting}
+        heard = self.claims.hear(waiting, at_once=at_once)
+        self.waiting = deque(each for each in self.waiting if each.id not in heard)
+        for name, stages in heard.items():
+            self._tell(waiting[name], stages)
+        return bool(heard)
+
+    def _others_may_bring(self) -> bool:
+        """With nothing to do here: whether what others have in hand, or lose, may bring something. Waits for it."""
+        if self.claims is None:
+            return False
+        heard = self._hear(at_once=True)
+        going_on = heard or self.claims.elsewhere > 0 or (bool(self.waiting) and self.calls_left() > 0)
+        if going_on and not heard:
+            self.stop.wait(IDLE_SECONDS)
+        return going_on
 
     def _open(self, round: int, candidates: Iterable[Candidate], outcomes: Mapping[str, Stages]) -> None:
         """Follow a round until all its candidates have outcomes."""

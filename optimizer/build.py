@@ -11,6 +11,7 @@ import torch
 
 from campaigns.errors import SpecError, UnknownChoiceError, UserError
 from campaigns.kinds import build_kind
+from campaigns.postgresql import check_driver, schema_of
 from campaigns.spec import CampaignSpec, SearchSpace
 from generative.grammar import Grammar
 from generative.protocols import Generator, GeneratorContext
@@ -76,12 +77,15 @@ class Parts:
         return found
 
 
-def build(spec: CampaignSpec, folder: Path) -> Parts:
-    """Resolve every kind and check that the campaign can finish.
+def build(spec: CampaignSpec, folder: Path, *, proposes: bool = True) -> Parts:
+    """Resolve every kind and check that the campaign can finish. `proposes` is not so where a worker alone is built.
 
     Raises SpecError naming the YAML path, the value, and the choices or the remedy.
     """
     device = _device(spec.device)
+    if spec.ledger is not None:
+        check_driver()
+        schema_of(spec.name)
     objective = CampaignObjective.from_spec(spec)
     references = load_references(spec, folder)
     cascade = Cascade.build(spec.oracles, oracle_context(spec, folder, device), spec.space)
@@ -97,6 +101,8 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
     starts = tuple(
         (each.kind, build_kind("start", each, context, f"start.{index}")) for index, each in enumerate(spec.start)
     )
+    # who proposes for other hosts while it measures must not do both in one thread
+    apart = proposes and spec.ledger is not None and spec.schedule == "async"
     return Parts(
         spec=spec,
         folder=folder,
@@ -110,7 +116,7 @@ def build(spec: CampaignSpec, folder: Path) -> Parts:
         cascade=cascade,
         surrogate=build_kind("surrogate", spec.surrogate, SurrogateContext(device, objective.outcomes), "surrogate"),
         acquisition=build_kind("acquisition", spec.acquisition, None, "acquisition"),
-        workers=build_kind("executor", spec.executor, ExecutorContext(spec.workers), "executor"),
+        workers=build_kind("executor", spec.executor, ExecutorContext(spec.workers, apart), "executor"),
     )
 
 

@@ -33,6 +33,8 @@ def run_folder(run: str, runs_dir: Path) -> Path:
         return Path(run)
     if (runs_dir / run).is_dir():
         return runs_dir / run
-    names = sorted(path.parent.name for path in runs_dir.glob("*/ledger.sqlite"))
+    from campaigns.places import holds_ledger  # loads the database's library
+
+    names = sorted(path.name for path in runs_dir.glob("*") if holds_ledger(path))
     remedy = f"There are: {', '.join(names)}." if names else "Start one with `optimize run CAMPAIGN`."
     raise UserError(f"{run}: no such run folder, and no campaign of that name under {runs_dir}.", remedy)

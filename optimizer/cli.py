@@ -7,13 +7,14 @@ import sys
 import typer
 
 from campaigns.errors import LatentoreError
-from optimizer.commands import beginning, campaigns, generators, installation, outside, references
+from optimizer.commands import beginning, campaigns, generators, installation, outside, references, sharing
 from optimizer.outages import outage
 
 COMMANDS = (
     beginning.init,
     campaigns.check,
     campaigns.run,
+    sharing.work,
     outside.ask,
     outside.tell,
     campaigns.status,

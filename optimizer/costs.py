@@ -14,8 +14,8 @@ from statistics import median
 import torch
 from pymatgen.core import Structure
 
+from campaigns.places import LEDGER
 from campaigns.records import Measured
-from campaigns.store import LEDGER
 from campaigns.timings import Timings, read_timings
 from generative.threads import one_thread
 from optimizer.build import Parts

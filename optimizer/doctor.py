@@ -22,7 +22,11 @@ REINSTALL = f"pip install --force-reinstall --no-deps {OUR_DISTRIBUTION}"
 OUR_PACKAGES = ("campaigns", "generative", "surrogates", "optimizer")
 PYTHONS = ((3, 11), (3, 14))  # first that works, first that does not
 LEAST_FREE_GB = 1.0
-EXTRAS = {"verify": ("sevenn",), "dask": ("dask", "distributed", "dask_jobqueue")}  # and what each is imported as
+EXTRAS = {
+    "verify": ("sevenn",),
+    "dask": ("dask", "distributed", "dask_jobqueue"),
+    "postgresql": ("psycopg",),
+}  # and what each is imported as
 NVIDIA_GPUS = ("/proc/driver/nvidia/gpus",)
 SILICON_EV_ATOM = -5.3122
 """Energy of silicon at the lattice constant 5.43 angstrom, by CHGNet 0.3.0."""

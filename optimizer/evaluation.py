@@ -144,8 +144,8 @@ class Evaluator:
         begin: Callable[[str], None],
         gates: Mapping[str, Mapping[str, Gate]],
     ) -> Iterator[tuple[str, Stages]]:
-        fresh, size = (task for task in tasks if task is not None), BATCHES_IN_HAND * self._cascade.together
-        while not stop.is_set() and (chunk := list(islice(fresh, size))):
+        fresh, size = iter(tasks), BATCHES_IN_HAND * self._cascade.together
+        while not stop.is_set() and (chunk := _what_is_there(fresh, size)):
             for name, _, _ in chunk:
                 begin(name)
             given = [CascadeTask(crystal, seed, gates.get(name)) for name, crystal, seed in chunk]
@@ -174,3 +174,13 @@ class Evaluator:
         """Charged to the dearest stage, as nobody can tell in which one it was lost."""
         stage = next(each for each in self._cascade.stages if each.name == self._cascade.dearest)
         return (StageOutcome(stage.name, stage.oracle.version, Failed(lost.code, lost.message, lost.seconds)),)
+
+
+def _what_is_there(tasks: Iterator[Task | None], most: int) -> list[Task]:
+    """The next tasks, up to where there is nothing to hand out yet."""
+    found: list[Task] = []
+    for task in islice(tasks, most):
+        if task is None:
+            break
+        found.append(task)
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, current_thread, main_thread
@@ -13,12 +13,16 @@ from types import FrameType
 from typing import TextIO
 
 from campaigns.errors import CampaignInterrupted, SpecError
+from campaigns.places import find_ledger
+from campaigns.records import Candidate
 from campaigns.spec import CampaignSpec
-from campaigns.store import LEDGER, CampaignStore
+from campaigns.store import CampaignStore
 from generative.progress import reported_to
 from generative.threads import one_thread
 from optimizer.async_schedule import AsyncSchedule
 from optimizer.build import Parts, build
+from optimizer.cascade import Stages
+from optimizer.evaluation import Task
 from optimizer.gates import gates_of_round
 from optimizer.heartbeat import heartbeat
 from optimizer.json_lines import JsonLines, emit
@@ -84,7 +88,7 @@ def _display(parts: Parts, store: CampaignStore, quiet: bool, json_lines: TextIO
 
 def open_or_create(parts: Parts, run_folder: Path) -> CampaignStore:
     """The campaign's store, made now where there is none."""
-    if (run_folder / LEDGER).is_file():
+    if find_ledger(run_folder, parts.spec):
         return CampaignStore.open(run_folder)
     return CampaignStore.create(
         run_folder, parts.spec, provenance=parts.provenance, dearest_stage=parts.cascade.dearest
@@ -182,13 +186,10 @@ class Rounds(Session):
         while waiting := [c for c in self.store.pending() if c.round == round][: max(0, self.calls_left())]:
             self.live.evaluating(round, len(waiting))
             candidates = {c.id: c for c in waiting}
-            tasks = [(c.id, c.crystal, evaluation_seed(self.parts.spec.seed, c)) for c in waiting]
+            tasks = self._tasks(round, candidates)
             with heartbeat(self.store):
-                for name, stages in self.evaluator.evaluate(tasks, self.stop, self.store.lease, gates):
-                    self.store.record(name, stages, package_versions=self.versions)
-                    self.live.outcome(candidates[name], stages, self.store.spent().calls)
-                    if self.out_of_time():
-                        self.stop.set()
+                for name, stages in self.evaluator.evaluate(tasks, self.stop, self.begin, gates):
+                    self._commit(name, stages, candidates)
             if self.stop.is_set():
                 break
         if self.stop.is_set() and not self.out_of_time():
@@ -197,3 +198,25 @@ class Rounds(Session):
             return not self.out_of_time()
         self.store.finish_phase(round, "evaluate", figures={"calibration": round_calibration(self.store, round)})
         return True
+
+    def _tasks(self, round: int, candidates: dict[str, Candidate]) -> Iterable[Task | None]:
+        """All of these, or those of them that nobody else takes."""
+        seed = self.parts.spec.seed
+        if self.claims is not None:
+            return self.claims.of_round(round, candidates, seed, self._tell)
+        return [(c.id, c.crystal, evaluation_seed(seed, c)) for c in candidates.values()]
+
+    def _commit(self, name: str, stages: Stages, candidates: dict[str, Candidate]) -> None:
+        """Where another was faster with a candidate that this process had lost, the other's outcome counts."""
+        kept = self.store.record(name, stages, package_versions=self.versions)
+        if self.claims is not None:
+            self.claims.give_back(name)
+        if kept:
+            self._tell(candidates.pop(name), stages)
+
+    def _tell(self, candidate: Candidate, stages: Stages) -> bool:
+        """Show an outcome; whether to go on."""
+        self.live.outcome(candidate, stages, self.store.spent().calls)
+        if self.out_of_time():
+            self.stop.set()
+        return not self.stop.is_set()

@@ -1,4 +1,5 @@
-"""What a machine ran out of, in one line: a full disk, no more open files, a folder that may not be written."""
+"""What a machine ran out of, in one line: a full disk, no more open files, a folder that may not be written,
+a database that does not answer."""
 
 from __future__ import annotations
 
@@ -45,6 +46,9 @@ def _of(error: BaseException) -> UserError | None:
         return _said(error.errno, str(error.filename or ""))
     if isinstance(error, MemoryError):
         return _said(errno.ENOMEM, "")
+    if type(error).__module__.partition(".")[0] == "psycopg" and isinstance(error, Exception):
+        what = str(error).strip() or type(error).__name__
+        return UserError(f"the ledger's database cannot be used ({what}).", f"Look at the server. {KEPT}")
     if type(error).__module__ == "sqlite3":
         if str(error) == UNOPENED:  # sqlite3 does not say why
             problem = "the ledger cannot be opened: too many open files, or no permission"

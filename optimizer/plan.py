@@ -7,8 +7,10 @@ from pathlib import Path
 
 from pymatgen.core import Composition
 
+from campaigns.places import LEDGER, holds_ledger
+from campaigns.postgresql import campaign_in, schema_of
 from campaigns.spec import CampaignSpec, OracleSpec, SearchSpace
-from campaigns.store import LEDGER, CampaignStore
+from campaigns.store import CampaignStore
 from campaigns.user_cache import cache_folder
 from generative.grammar import Grammar
 from optimizer.build import Parts
@@ -164,7 +166,7 @@ def _time_in_words(parts: Parts, costs: Costs, spent: int) -> str:
 
 
 def _calls_spent(run_folder: Path) -> int:
-    if not (run_folder / LEDGER).is_file():
+    if not holds_ledger(run_folder):
         return 0
     with CampaignStore.open(run_folder) as store:
         return store.spent().calls
@@ -172,7 +174,8 @@ def _calls_spent(run_folder: Path) -> int:
 
 def _places(parts: Parts, run_folder: Path) -> list[tuple[str, str]]:
     """What will be written, and where."""
-    ledger = f"{run_folder / LEDGER}: everything measured, as it comes in"
+    place = run_folder / LEDGER if parts.spec.ledger is None else _database(parts.spec.ledger, parts.spec.name)
+    ledger = f"{place}: everything measured, as it comes in"
     if spent := _calls_spent(run_folder):
         ledger += f"; goes on after {spent} calls"
     cache = parts.folder / parts.spec.cache if parts.spec.cache else run_folder / "cache"
@@ -184,6 +187,12 @@ def _places(parts: Parts, run_folder: Path) -> list[tuple[str, str]]:
     ]
     competing = [stage for stage in parts.cascade.stages if getattr(stage.oracle, "formulas", 0)]
     return lines + ([("", f"{cache_folder()}: competing phases, for every campaign")] if competing else [])
+
+
+def _database(address: str, name: str) -> str:
+    """Raises LedgerError where the campaign could not be kept there."""
+    there = campaign_in(address, name)
+    return f"{address}, schema {schema_of(name)}{', which is there' if there else ''}"
 
 
 def _range(low: int, high: int) -> str:

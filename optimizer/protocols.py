@@ -54,9 +54,12 @@ class Oracle(Protocol):
 
 @dataclass(frozen=True)
 class ExecutorContext:
-    """What an executor kind is built with: how many workers the campaign asks for, None where it does not say."""
+    """What an executor kind is built with: how many workers the campaign asks for, None where it does not say, and
+    whether a single one must leave this process free for others.
+    """
 
     workers: int | None
+    apart: bool = False
 
 
 class TaskLost(Exception):

@@ -8,6 +8,7 @@ from threading import Event
 from campaigns.errors import CampaignInterrupted
 from campaigns.store import CampaignStore
 from optimizer.build import Parts
+from optimizer.claims import Claims
 from optimizer.evaluation import Evaluator
 from optimizer.gates import exhausted_stage
 from optimizer.json_lines import JsonLines
@@ -27,6 +28,7 @@ class Session:
     ) -> None:
         self.parts, self.store, self.evaluator, self.live, self.stop = parts, store, evaluator, live, stop
         self.versions = "; ".join(f"{name} {version}" for name, version in parts.provenance.items())
+        self.claims = Claims(store, stop) if store.shared else None
         self.since, self.hours_before = time.monotonic(), hours_spent(store)
 
     def start(self) -> None:
@@ -36,6 +38,11 @@ class Session:
         for candidate in self.store.candidates():
             if stages := outcomes.get(candidate.id):
                 self.live.known(candidate, stages)
+
+    def begin(self, candidate_id: str) -> None:
+        """It is handed to a worker. What was claimed is leased already."""
+        if self.claims is None:
+            self.store.lease(candidate_id)
 
     def calls_left(self) -> int:
         return self.parts.spec.budget.oracle_calls - self.store.spent().calls

@@ -99,14 +99,15 @@ class Attended(Executor):
 class LocalWorkers:
     count: int
     params: Params
+    apart: bool = False
 
     def start(self, initializer: Callable[..., None], initargs: tuple[Any, ...]) -> Executor:
         if self.params.task_seconds is not None:
             setup = pickle.dumps((initializer, initargs))
             return Attended(self.count, setup, self.params)
-        return InProcess() if self.count == 1 else Processes(self.count, initializer, initargs)
+        return InProcess() if self.count == 1 and not self.apart else Processes(self.count, initializer, initargs)
 
 
 def build(params: Params, context: ExecutorContext) -> LocalWorkers:
     """As many as the campaign asks for, one per core where it says nothing."""
-    return LocalWorkers(context.workers or cores(), params)
+    return LocalWorkers(context.workers or cores(), params, context.apart)

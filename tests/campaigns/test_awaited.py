@@ -11,22 +11,20 @@ from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOut
 from campaigns.spec import parse_spec
 from campaigns.store import CampaignStore
 
-SPEC = parse_spec(
-    {
-        "name": "outside",
-        "oracles": ["relax", {"kind": "external", "properties": {"gap_ev": "eV"}}],
-        "objectives": {"gap_ev": "maximize"},
-        "budget": {"oracle_calls": 10},
-    }
-)
+SPEC = {
+    "name": "outside",
+    "oracles": ["relax", {"kind": "external", "properties": {"gap_ev": "eV"}}],
+    "objectives": {"gap_ev": "maximize"},
+    "budget": {"oracle_calls": 10},
+}
 CRYSTAL = Structure(Lattice.cubic(4.123456789012345), ["Cs", "Cl"], [[0, 0, 0], [1 / 3, 0.5, 0.1]])
 RELAXED = CRYSTAL.copy().scale_lattice(65.4321)
 HERE = StageOutcome("relax", "1", Measured({"energy_ev_atom": -3.25}, RELAXED, ("odd",), {"steps": 7}, 1.5))
 
 
 @pytest.fixture
-def store(tmp_path) -> Iterator[CampaignStore]:
-    with CampaignStore.create(tmp_path / "outside", SPEC, provenance={}) as store:
+def store(tmp_path, place) -> Iterator[CampaignStore]:
+    with CampaignStore.create(tmp_path / "outside", parse_spec(SPEC | place), provenance={}) as store:
         candidates = [Candidate(name, 0, "generator_samples", CRYSTAL, None, "v") for name in ("a", "b")]
         store.finish_phase(0, "start", candidates=candidates)
         yield store

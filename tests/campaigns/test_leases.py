@@ -19,21 +19,19 @@ from campaigns.records import Candidate, Failed, FailureCode, StageOutcome
 from campaigns.spec import parse_spec
 from campaigns.store import CampaignStore
 
-SPEC = parse_spec(
-    {
-        "name": "leased",
-        "oracles": ["relax"],
-        "objectives": {"energy_ev_atom": "minimize"},
-        "budget": {"oracle_calls": 10},
-    }
-)
+SPEC = {
+    "name": "leased",
+    "oracles": ["relax"],
+    "objectives": {"energy_ev_atom": "minimize"},
+    "budget": {"oracle_calls": 10},
+}
 CRYSTAL = Structure([[3, 0, 0], [0, 3, 0], [0, 0, 3]], ["W"], [[0, 0, 0]])
 FAILED = [StageOutcome("relax", "1", Failed(FailureCode.COLLAPSED, ""))]
 
 
 @pytest.fixture
 def store(tmp_path: Path):
-    with CampaignStore.create(tmp_path / "leased", SPEC, provenance={}) as made:
+    with CampaignStore.create(tmp_path / "leased", parse_spec(SPEC), provenance={}) as made:
         made.finish_phase(0, "start", candidates=[Candidate(f"c{i}", 0, "a", CRYSTAL, None, "v") for i in range(3)])
         yield made
 

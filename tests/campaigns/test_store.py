@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from pymatgen.core import Lattice, Structure
+from sqlalchemy import delete, insert, select
 
 from campaigns.errors import CampaignLockedError, LedgerError
 from campaigns.ledger import GeneratorRecord, Latent
@@ -21,6 +20,7 @@ from campaigns.owner import Owner
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
 from campaigns.spec import CampaignSpec, load_spec, parse_spec
 from campaigns.store import CampaignStore
+from campaigns.tables import meta
 
 SPEC = {
     "name": "small",
@@ -59,9 +59,19 @@ def stiffness(crystal: Structure) -> StageOutcome:
 
 
 @pytest.fixture
-def store(tmp_path: Path):
-    with CampaignStore.create(tmp_path / "small", spec(), provenance={"latentore": "0"}) as made:
+def store(tmp_path: Path, place):
+    with CampaignStore.create(tmp_path / "small", spec(**place), provenance={"latentore": "0"}) as made:
         yield made
+
+
+def of(store: CampaignStore, **changes: object) -> CampaignSpec:
+    return spec(**{"name": store.spec.name, "ledger": store.spec.ledger, **changes})
+
+
+def set_meta(store: CampaignStore, key: str, value: object) -> None:
+    with store._write() as connection:
+        connection.execute(delete(meta).where(meta.c.key == key))
+        connection.execute(insert(meta), {"key": key, "value": value})
 
 
 # -- round trips
@@ -82,7 +92,7 @@ def test_candidates_and_outcomes_come_back_as_they_were(store):
         assert again.candidates(round=1) == proposed[2:]
         assert again.outcomes() == {"c1": tuple(stages), "c2": (failure,)}
         assert [each.id for each in again.pending()] == ["c0"]
-        assert again.spec == spec()
+        assert again.spec == of(store)
         assert again.provenance == {"latentore": "0"}
 
 
@@ -153,6 +163,19 @@ def test_a_call_is_a_candidate_that_entered_the_dearest_stage(store):
     assert spent.seconds == 8.5
 
 
+def test_text_of_any_length_and_kind_is_kept(store):
+    long = replace(candidate("c0"), arm="a" * 100, parent="/data/" + "b" * 300, generator_version="v" * 200)
+    store.finish_phase(0, "propose", candidates=[long])
+    said = Failed(FailureCode.ORACLE_ERROR, "null \0 and snowman \u2603" + "x" * 9000)
+    store.record("c0", [StageOutcome("s" * 90, "o" * 400, said)])
+    store.event("note", "null \0", found="null \0")
+    with CampaignStore.open(store.folder) as again:
+        assert again.candidates() == [long]
+        (stage,) = again.outcomes()["c0"]
+    assert (stage.stage, stage.oracle_version) == ("s" * 90, "o" * 400)
+    assert stage.outcome.message == said.message.replace("\0", "")
+
+
 # -- doing things twice
 
 
@@ -185,7 +208,7 @@ def test_what_no_ledger_may_hold_is_refused_whole(store):
 
 def test_an_existing_campaign_is_not_created_again(store):
     with pytest.raises(LedgerError, match="holds a campaign already"):
-        CampaignStore.create(store.folder, spec(), provenance={})
+        CampaignStore.create(store.folder, of(store), provenance={})
     assert sorted(path.name for path in store.folder.iterdir() if "ledger" not in path.name) == [
         "artifacts",
         "campaign.yaml",
@@ -204,12 +227,12 @@ def test_a_lost_or_stale_copy_of_the_spec_is_written_anew(store):
     copy = store.folder / "campaign.yaml"
     copy.unlink()
     CampaignStore.open(store.folder).close()
-    assert load_spec(copy) == spec()
+    assert load_spec(copy) == of(store)
 
 
 def test_more_budget_is_adopted_and_noted(store):
-    more = spec(budget={"oracle_calls": 20}, export={"top": 5})
-    assert not store.adopt(spec())
+    more = of(store, budget={"oracle_calls": 20}, export={"top": 5})
+    assert not store.adopt(of(store))
     assert store.adopt(more)
     assert store.spec == more
     assert yaml.safe_load((store.folder / "campaign.yaml").read_text())["budget"]["oracle_calls"] == 20
@@ -229,22 +252,19 @@ def test_more_budget_is_adopted_and_noted(store):
 )
 def test_another_spec_is_refused_by_its_first_difference(store, changes, path):
     with pytest.raises(LedgerError) as caught:
-        store.adopt(spec(**changes))
+        store.adopt(of(store, **changes))
     assert caught.value.message.startswith(path)
     assert "another `name`" in caught.value.remedy
-    assert store.spec == spec()
+    assert store.spec == of(store)
 
 
 def test_a_ledger_of_a_newer_schema_names_the_version_that_reads_it(store):
-    store.close()
-    before = (store.folder / "ledger.sqlite").read_bytes()
-    with sqlite3.connect(store.folder / "ledger.sqlite") as connection:
-        connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
-        connection.execute("""UPDATE meta SET value = '"7.1.0"' WHERE key = 'written_by'""")
-    connection.close()
+    set_meta(store, "schema_version", 99)
+    set_meta(store, "written_by", "7.1.0")
     with pytest.raises(LedgerError, match=r"schema 99.*7\.1\.0"):
         CampaignStore.open(store.folder)
-    assert len((store.folder / "ledger.sqlite").read_bytes()) == len(before)
+    with store._read() as connection:
+        assert connection.execute(select(meta.c.value).where(meta.c.key == "schema_version")).scalar_one() == 99
 
 
 def test_a_file_that_is_no_ledger_is_refused(tmp_path):
@@ -277,8 +297,8 @@ with store.lock():
     os._exit(9)
 """
     assert subprocess.run([sys.executable, "-c", script]).returncode == 9
-    with closing(sqlite3.connect(store.folder / "ledger.sqlite")) as ledger:
-        assert ledger.execute("SELECT count(*) FROM meta WHERE key = 'lock'").fetchone() == (1,)
+    with store._read() as connection:
+        assert connection.execute(select(meta.c.value).where(meta.c.key == "lock")).one()
     assert store.driver is None
     with store.lock():
         pass
@@ -286,9 +306,7 @@ with store.lock():
 
 def test_a_lock_from_another_machine_holds_until_taken_over(store):
     owner = {"pid": 1, "host": "elsewhere", "birth": "", "since": "2024-01-01T00:00:00+00:00"}
-    with sqlite3.connect(store.folder / "ledger.sqlite") as connection:
-        connection.execute("INSERT INTO meta VALUES ('lock', ?)", (json.dumps(owner),))
-    connection.close()
+    set_meta(store, "lock", owner)
     with pytest.raises(CampaignLockedError, match="elsewhere"), store.lock():
         pass
     with store.lock(take_over=True):

@@ -85,3 +85,14 @@ def test_names_of_union_members_are_no_part_of_the_path():
 
 def test_a_truth_value_is_taken_where_it_belongs():
     assert Outer(strict=True).strict
+
+
+def test_a_password_under_a_misspelt_key_is_not_repeated():
+    class Place(Strict):
+        ledger: str | None = None
+
+    with pytest.raises(ValidationError) as caught:
+        Place.model_validate({"ledgr": "postgresql://me:hunter2@host/db"})
+    said = str(spec_errors(caught.value, model=Place)[0])
+    assert "postgresql://me:...@host/db" in said
+    assert "hunter2" not in said

@@ -71,6 +71,8 @@ def table_of_emt(folder) -> None:
 def test_it_passes_check(body, folder, tmp_path, monkeypatch):
     if "kind: dask" in body:
         pytest.importorskip("dask_jobqueue")
+    if "ledger:" in body:
+        pytest.importorskip("psycopg")
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(optimizer.oracles, "__path__", [*optimizer.oracles.__path__, str(folder / "kinds")])
     monkeypatch.setenv("LATENTORE_CACHE", str(tmp_path / "cache"))

@@ -9,9 +9,10 @@ import pytest
 from pymatgen.core import Structure
 
 from campaigns import store as store_module
+from campaigns.places import LEDGER
 from campaigns.records import Candidate, Measured, StageOutcome
 from campaigns.spec import parse_spec
-from campaigns.store import LEDGER, CampaignStore
+from campaigns.store import CampaignStore
 from campaigns.timings import Timings, read_timings
 from optimizer.build import build
 from optimizer.costs import estimated_costs
@@ -37,7 +38,7 @@ def parts():
 def measured_campaign(folder: Path, version: str, seconds: list[float], monkeypatch) -> None:
     """A ledger in which one candidate each took so long, and proposing every round 4 seconds."""
     clock = iter(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=4 * tick) for tick in range(1000))
-    monkeypatch.setattr(store_module, "_now", lambda: next(clock).isoformat(timespec="seconds"))
+    monkeypatch.setattr(store_module, "now", lambda: next(clock).isoformat(timespec="seconds"))
     with CampaignStore.create(folder, parse_spec(CAMPAIGN), provenance={}) as store:
         for round, each in enumerate(seconds):
             candidate = Candidate(f"{round:03d}-0000", round, "prior", CRYSTAL, None, "v")

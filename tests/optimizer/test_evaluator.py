@@ -102,6 +102,15 @@ def test_an_oracle_that_takes_many_gets_them_in_this_process():
     )
 
 
+def test_an_oracle_that_takes_many_does_not_wait_for_what_others_have_in_hand():
+    oracle = Together()
+    tasks = [("c0", CRYSTAL, 0), ("c1", CRYSTAL, 1), None, ("c2", CRYSTAL, 2)]
+    cascade = Cascade((Stage("together", oracle),), SearchSpace())
+    with Evaluator(cascade, SPECS[:1], CONTEXT, local.LocalWorkers(1, local.Params())) as evaluator:
+        assert {name for name, _ in evaluator.evaluate(tasks, Event())} == {"c0", "c1", "c2"}
+    assert oracle.given == [2, 1]
+
+
 def test_after_a_stop_no_further_batch_is_begun():
     oracle, stop = Together(), Event()
     tasks = [(f"c{i}", CRYSTAL, i) for i in range(9)]
