@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from campaigns.candidate_list import CandidateList, written_out
 from campaigns.elements import ELEMENT_GROUPS, SYMBOLS, expand_elements
 from campaigns.ledger_address import checked_address
 from campaigns.ranges import Range
@@ -272,15 +273,6 @@ class Constraint(Strict):
         return self
 
 
-class CandidateList(Strict):
-    """Crystals of your own to choose among."""
-
-    path: str = Field(
-        min_length=1, description="File or folder, relative to the campaign file; or like matminer:NAME or mp:Li-Fe-O."
-    )
-    only: bool = Field(False, description="Propose nothing else; the start is drawn from it, too, unless it is given.")
-
-
 class Refinement(Strict):
     """When the generator is retrained: every so many rounds, or after so many rounds without improvement."""
 
@@ -319,7 +311,6 @@ def _refine_form(value: Any) -> str:
     return "off" if value == "off" else "schedule"
 
 
-START_OF_LIST = 16  # crystals drawn where nothing but a list is proposed
 LARGE_BATCH = 16  # from here on each place of a batch is a draw of its own, and none waits for those before it
 
 
@@ -402,13 +393,7 @@ class CampaignSpec(Strict):
     @model_validator(mode="before")
     @classmethod
     def _a_list_gives_its_own_start(cls, value: Any) -> Any:
-        if not isinstance(value, dict) or not isinstance(listed := value.get("candidates"), str | dict):
-            return value
-        if isinstance(listed, str):
-            return {**value, "candidates": {"path": listed}}
-        if listed.get("only") is True and "path" in listed and "start" not in value:
-            return {**value, "start": [{"kind": "crystals", "path": listed["path"], "n": START_OF_LIST}]}
-        return value
+        return written_out(value)
 
     @field_validator("start", "oracles", "references", mode="before")
     @classmethod
