@@ -94,8 +94,10 @@ def ask_campaign(
 def close_rounds(store: CampaignStore) -> None:
     """Mark every round as evaluated whose candidates all have outcomes."""
     waiting = {candidate.round for candidate in store.pending()}
-    proposed = [r.round for r in store.rounds() if r.phase in ("start", "propose")]
-    for round in sorted(set(proposed) - waiting):
+    rounds = store.rounds()
+    proposed = {r.round for r in rounds if r.phase in ("start", "propose")}
+    closed = {r.round for r in rounds if r.phase == "evaluate"}
+    for round in sorted(proposed - closed - waiting):
         store.finish_phase(round, "evaluate", figures={"calibration": round_calibration(store, round)})
 
 

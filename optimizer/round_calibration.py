@@ -16,8 +16,9 @@ def round_calibration(store: CampaignStore, round: int) -> dict[str, dict[str, f
     """Property -> `n`, the shares of measurements inside the central 50 and 90 % intervals predicted for them, and the
     mean log density they were given (`log_score`, nats in the property's own unit). Empty where nothing was predicted.
     """
-    outcomes = store.outcomes()
-    return calibration((candidate, outcomes.get(candidate.id, ())) for candidate in store.candidates(round))
+    candidates = store.candidates(round)
+    outcomes = store.outcomes([candidate.id for candidate in candidates])
+    return calibration((candidate, outcomes.get(candidate.id, ())) for candidate in candidates)
 
 
 def calibration(found: Iterable[tuple[Candidate, Sequence[StageOutcome]]]) -> dict[str, dict[str, float]]:

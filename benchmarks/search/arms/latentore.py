@@ -52,9 +52,12 @@ class LatentoreArm:
         with open_or_create(self.parts, self.context.folder) as store, store.lock():
             self.parts = current_generator(self.parts, store)
             self._begin(store, history)
-            for number in range(1, history.rounds):
+            close_rounds(store)
+            told = {record.round for record in store.rounds() if record.phase == "evaluate"}
+            for number in sorted(set(range(1, history.rounds)) - told):
                 self._round(store, number, len(history.of_round(number)))
                 self._record(store, task, history.of_round(number))
+                close_rounds(store)
             self._round(store, history.rounds, n)
             chosen = store.candidates(history.rounds)
         return [Proposal(crystal=c.crystal, label=f"{c.id} {c.arm}") for c in chosen]
@@ -82,7 +85,6 @@ class LatentoreArm:
         assert self.parts is not None
         if store.phase_done(number, "propose"):
             return
-        close_rounds(store)
         if refinement_due(store, self.parts.objective, number - 1):
             self.parts = refine_phase(self.parts, store, number - 1, self.context.say)
         propose_phase(self.parts, store, number, q, self.context.say)
