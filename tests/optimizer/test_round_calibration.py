@@ -11,7 +11,7 @@ class _Ledger:
         predicted = {"bulk_modulus_gpa": (100.0, 10.0)}
         return [Candidate(f"c{n}", round, "prior", None, None, None, predicted=predicted) for n in range(3)]
 
-    def outcomes(self):
+    def outcomes(self, among):
         values = {"c0": 105.0, "c1": 140.0}
         return {
             name: (StageOutcome("k", "1", Measured({"bulk_modulus_gpa": value}, None)),)
