@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,6 +11,13 @@ from torch import Tensor
 
 from benchmarks.search.protocols import History, Task
 from optimizer.descriptors import descriptors
+from optimizer.references import ReferenceTable
+from optimizer.row_memory import rows_of
+
+
+def described(crystals: Sequence[Structure], references: ReferenceTable) -> Tensor:
+    """Descriptors `[n, p]`, computed once for each crystal."""
+    return rows_of(crystals, ("described", references.version), lambda some: descriptors(some, references))
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +32,7 @@ class ListDescriptors:
     @lru_cache(maxsize=1)
     def of(task: Task) -> ListDescriptors:
         crystals = tuple(task.listed.values())
-        return ListDescriptors(tuple(task.listed), crystals, descriptors(crystals, task.references))
+        return ListDescriptors(tuple(task.listed), crystals, described(crystals, task.references))
 
     def left(self, history: History) -> list[int]:
         """Rows that are not measured yet."""

@@ -17,11 +17,10 @@ from pydantic import Field
 from pymatgen.core import Structure
 from sklearn.ensemble import RandomForestRegressor
 
-from benchmarks.search.listed import ListDescriptors
+from benchmarks.search.listed import ListDescriptors, described
 from benchmarks.search.protocols import ArmContext, History, Proposal, Task
 from campaigns.spec import Strict
 from generative.representations.wyckoff import fingerprint
-from optimizer.descriptors import descriptors
 
 SPARE = 4
 
@@ -39,7 +38,7 @@ class BestOfManyArm:
     params: Params
 
     def propose(self, task: Task, history: History, n: int, seed: int) -> Sequence[Proposal]:
-        measured = descriptors([row.answer.crystal for row in history.located], task.references).numpy()
+        measured = described([row.answer.crystal for row in history.located], task.references).numpy()
         crystals, offered = self._offered(task, history, seed)
         y, observed = task.objective.table(history.values)
         predicted: dict[str, list[float]] = {}
@@ -67,7 +66,7 @@ class BestOfManyArm:
             if isinstance(crystal, Structure) and (mark := fingerprint(crystal)) not in seen:
                 seen.add(mark)
                 crystals.append(crystal)
-        return crystals, descriptors(crystals, task.references).numpy()
+        return crystals, described(crystals, task.references).numpy()
 
 
 def build(params: Params, context: ArmContext) -> BestOfManyArm:

@@ -23,13 +23,12 @@ from pymatgen.core import Structure
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from benchmarks.search.listed import ListDescriptors
+from benchmarks.search.listed import ListDescriptors, described
 from benchmarks.search.numerics import quiet_numerics
 from benchmarks.search.outcome_models import Outcomes, fit_outcomes
 from benchmarks.search.protocols import ArmContext, History, Proposal, Task
 from campaigns.spec import Strict
 from generative.representations.wyckoff import fingerprint
-from optimizer.descriptors import descriptors
 
 DRAWS = 64
 
@@ -51,7 +50,7 @@ class DescriptorArm:
     def propose(self, task: Task, history: History, n: int, seed: int) -> Sequence[Proposal]:
         crystals = [row.answer.crystal for row in history.located]
         with quiet_numerics():
-            x = descriptors(crystals, task.references)
+            x = described(crystals, task.references)
             fitted = fit_outcomes(x, history.values, task.objective, seed=seed)
             if self.params.listed and task.listed:
                 return self._of_list(task, fitted, history, n, seed)
@@ -103,7 +102,7 @@ def _scored(task: Task, fitted: Outcomes, z: Tensor, draws: Tensor, seed: int) -
     there = [i for i, x in enumerate(crystals) if x is not None]
     level = torch.full((len(z),), -torch.inf, dtype=z.dtype)
     if there:
-        x = descriptors([c for c in crystals if c is not None], task.references)
+        x = described([c for c in crystals if c is not None], task.references)
         level[there] = fitted.log_improvement(x, draws)
     return level, crystals
 
