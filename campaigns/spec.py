@@ -362,7 +362,7 @@ class CampaignSpec(Strict):
     )
     propose_known: bool = Field(False, description="May known materials be proposed, too?")
     prior_mean: bool = Field(
-        True, description="Give it cheap predictions, too: the generator's, and cgcnn's of properties it knows."
+        True, description="Give it cheap predictions, too: the generator's and cgcnn's."
     )
     batch_size: int = Field(8, ge=1, le=1024, description="Candidates proposed per round.")
     schedule: Literal["rounds", "async"] = Field(

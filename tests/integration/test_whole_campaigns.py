@@ -22,6 +22,7 @@ def listed(folder) -> pd.DataFrame:
     return pd.read_csv(folder / "export" / "ranking.csv")
 
 
+@pytest.mark.filterwarnings("ignore:.*fractional coordinates rounded to ideal values")  # 0.33333333 is 1/3
 def test_from_the_file_to_the_list(optimize, write, tmp_path):
     path = write(emt_campaign())
     code, out, err = optimize("check", path)

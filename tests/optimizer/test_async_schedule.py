@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 
 import pytest
 
@@ -144,7 +145,7 @@ def test_an_interrupt_finishes_what_is_in_hand(tmp_path, monkeypatch):
 
 
 def test_where_nothing_new_is_to_be_had_it_gives_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("optimizer.proposal.admit", lambda *given, **named: ([], {FailureCode.KNOWN: 16}))
+    monkeypatch.setattr("optimizer.pool.admit", lambda *given, **named: ([], Counter({FailureCode.KNOWN: 16})))
     with CampaignStore.open(run(tmp_path)) as store:
         (said,) = (e.message for e in store.events() if e.kind == "starved")
         assert said.startswith("gave up: 3 proposals in a row brought no call of volume. before any oracle: ")
