@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # torch takes seconds, and --help must not pay for it
     from benchmarks.search.protocols import Task
 
 RUNS = Path("runs/benchmarks")
+RESULTS = Path("benchmarks/results")  # committed; `summarize --out benchmarks/results` reads them again
 PACKAGES = ("torch", "botorch", "gpytorch", "pymatgen", "scikit-learn")
 
 
@@ -47,6 +48,11 @@ def main() -> None:
     summarize.add_argument("--arms", default=None, help="all that were run, where absent")
     summarize.add_argument("--out", type=Path, default=RUNS)
     summarize.set_defaults(call=_summarize)
+    publish = commands.add_parser("publish", help="write the runs that ended as they are committed")
+    publish.add_argument("--task", required=True)
+    publish.add_argument("--out", type=Path, default=RUNS)
+    publish.add_argument("--to", type=Path, default=RESULTS)
+    publish.set_defaults(call=_publish)
     arguments = parser.parse_args()
     try:
         arguments.call(arguments)
@@ -112,6 +118,13 @@ def _summarize(arguments: argparse.Namespace) -> None:
 
     arms = None if arguments.arms is None else arguments.arms.split(",")
     print(summarize(arguments.out / arguments.task, arms))
+
+
+def _publish(arguments: argparse.Namespace) -> None:
+    from benchmarks.search.publishing import publish
+
+    written = publish(arguments.out / arguments.task, arguments.to / arguments.task)
+    print(f"{len(written)} runs in {arguments.to / arguments.task}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +51,8 @@ class Run:
 
 def summarize(folder: Path, arms: Sequence[str] | None) -> str:
     """Markdown of every run in `folder`; writes `curves.html` there. Raises UserError where there is none."""
-    runs = [read_run(file) for file in sorted(folder.glob("*.jsonl"))]
+    files = [*folder.glob("*.jsonl"), *folder.glob("*.jsonl.gz")]
+    runs = [read_run(file) for file in sorted(files)]
     runs = [run for run in runs if run.rows and (arms is None or run.arm in arms)]
     if not runs:
         raise UserError(f"{folder}: holds no run{' of these arms' if arms else ''}.", "Begin one with `run`.")
@@ -71,7 +73,8 @@ def summarize(folder: Path, arms: Sequence[str] | None) -> str:
 
 
 def read_run(file: Path) -> Run:
-    header, rows, _ = read_rows(file.read_bytes())
+    content = file.read_bytes()
+    header, rows, _ = read_rows(gzip.decompress(content) if file.suffix == ".gz" else content)
     if header is None:
         raise UserError(f"{file}: has no header.", "Remove it.")
     return Run(header, rows)

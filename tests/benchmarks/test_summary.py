@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from benchmarks.search.publishing import publish
 from benchmarks.search.summary import summarize
 from campaigns.errors import UserError
 
@@ -57,3 +58,20 @@ def test_runs_of_different_generators_are_not_mixed(tmp_path):
         summarize(folder, None)
     with pytest.raises(UserError, match="no run of these arms"):
         summarize(folder, ["three"])
+
+
+def test_published_runs_tell_the_same_and_name_no_folder(tmp_path):
+    folder = tmp_path / "t"
+    for seed, names in enumerate(("abxc", "abx")):  # the second is not at its end
+        write(folder, "clever", seed, [{"name": n, "values": {}} for n in names], POOL)
+    lines = (folder / "clever-0.jsonl").read_text()
+    (folder / "clever-0.jsonl").write_text(
+        lines.replace("benchmarks run", "benchmarks run --data /home/me/a.csv --out x")
+    )
+    (written,) = publish(folder, tmp_path / "results" / "t")
+    assert written.name == "clever-0.jsonl.gz"
+    text = summarize(written.parent, None)
+    assert "python -m benchmarks run --data a.csv\n" in text
+    assert "| clever | 1 | 1; 8.2 | 2; 8.2 |" in text
+    with pytest.raises(UserError, match="holds no run that ended"):
+        publish(tmp_path / "empty", tmp_path / "results")
