@@ -79,6 +79,8 @@ def _admitted_start(
     for each in given:
         if isinstance(each, DecodeFailure):
             failures[each.code] += 1
+        elif not each.crystal.is_ordered:  # has no place in the ledger, whatever value it came with
+            failures[FailureCode.ENCODE_UNSUPPORTED] += 1
         elif each.values is not None:
             mark = fingerprint(each.crystal)
             if isinstance(mark, str) and mark in seen:

@@ -201,13 +201,14 @@ def test_known_crystals_from_a_table_may_be_taken_at_random(optimize, write, tmp
 
 
 def test_a_labelled_table_costs_no_call(optimize, write, tmp_path):
-    cifs = [each.to(fmt="cif") for each in (COPPER_GOLD, NICKEL_SILVER, SALT, COPPER_GOLD)]
-    labels = [COPPER_GOLD.density, NICKEL_SILVER.density, SALT.density, math.nan]
+    half = Structure(COPPER_GOLD.lattice, [{"Ag": 0.5}], [[0, 0, 0]])
+    cifs = [each.to(fmt="cif") for each in (COPPER_GOLD, NICKEL_SILVER, SALT, COPPER_GOLD, half)]
+    labels = [COPPER_GOLD.density, NICKEL_SILVER.density, SALT.density, math.nan, 5.0]
     pd.DataFrame({"cif": cifs, "density_g_cm3": labels}).to_csv(tmp_path / "labels.csv", index=False)
     campaign = emt_campaign(start=[{"kind": "table", "path": "labels.csv"}], budget={"oracle_calls": 3})
     code, out, _ = optimize("run", write(campaign))
     assert code == 0
-    assert "table gave 3 crystals; not taken: invalid_value 1" in out
+    assert "table gave 3 crystals; not taken: invalid_value 1, encode_unsupported 1" in out
     assert "1 outside the search space" in out  # salt teaches the surrogate and stays off the list
     with CampaignStore.open(tmp_path / "runs" / "emt") as store:
         outcomes = store.outcomes()
