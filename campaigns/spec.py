@@ -204,7 +204,7 @@ class SearchSpace(Strict):
 
         try:
             amounts = Composition(self.formula).reduced_composition.get_el_amt_dict()
-        except ValueError:
+        except (ValueError, OverflowError):  # the second where an amount is infinite
             return {}
         whole = all(float(n).is_integer() for n in amounts.values())
         return {str(el): round(n) for el, n in amounts.items()} if whole else {}

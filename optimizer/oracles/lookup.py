@@ -165,7 +165,7 @@ def _rows(path: str, key: str, reading: Literal["formula", "text", "cif"] | str)
 def _reduced(text: str, key: str) -> str:
     try:
         return Composition(text).reduced_formula
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # the second where an amount is infinite
         raise ValueError(
             f"column {key!r} holds {text!r}, which is no formula; `key` names the column of formulas"
         ) from error

@@ -105,3 +105,10 @@ def test_the_version_follows_the_content_of_the_table(folder):
     with gzip.open(folder / "table.csv.gz", "at") as file:
         file.write("CaO,,,3,1\n")
     assert _oracle(folder, "formula", "name").version != before
+
+
+def test_an_amount_without_end_is_no_formula(tmp_path):
+    (tmp_path / "table.csv").write_text("name,gap\nCu1e400,1.0\n")
+    given = {"path": "table.csv", "match": "formula", "key": "name", "properties": {"gap": "eV"}}
+    with pytest.raises(ValueError, match="holds 'Cu1e400', which is no formula"):
+        build(Params(**given), OracleContext("cpu", str(tmp_path)))
