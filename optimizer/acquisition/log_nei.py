@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 
 import torch
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement, qLogProbabilityOfFeasibility
+from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
 from botorch.acquisition.objective import GenericMCObjective
@@ -29,6 +30,10 @@ from optimizer.objective import CampaignObjective
 from optimizer.pareto import reference_point
 from optimizer.protocols import ProposalContext
 from surrogates.protocols import FittedSurrogate
+
+# Else BoTorch 0.18 compiles C++ for this processor at the first use with two goals: half a minute, a compiler needed,
+# and last digits that differ from where there is none.
+logei._load_attempted = True
 
 log = logging.getLogger(__name__)
 Criterion = Literal["log_feasibility", "log_nei", "log_nehvi"]

@@ -47,7 +47,9 @@ def _fit(objective: CampaignObjective, n: int, device: str = "cpu", outcome: str
     z = _latents(n, 0)
     constant = {"bulk_modulus_gpa": 100.0, "density_g_cm3": 5.0}
     y, observed = objective.table({"measured": _values(z), "constant": [constant] * n, "failed": [None] * n}[outcome])
-    surrogate = exact_gp.build(exact_gp.Params(), SurrogateContext(torch.device(device), objective.outcomes))
+    surrogate = exact_gp.build(
+        exact_gp.Params(kernel="rbf"), SurrogateContext(torch.device(device), objective.outcomes)
+    )
     return surrogate.fit(z.to(device), y.to(device), observed=observed.to(device))
 
 

@@ -21,7 +21,9 @@ MAXIMIZE = CampaignObjective((("y_gpa", Objective(goal="maximize")),), (("c_ev",
 
 def _fit(objective: CampaignObjective, z: Tensor, values) -> FittedSurrogate:
     y, observed = objective.table(values)
-    return exact_gp.build(exact_gp.Params(), SurrogateContext(CPU, objective.outcomes)).fit(z, y, observed=observed)
+    return exact_gp.build(exact_gp.Params(kernel="rbf"), SurrogateContext(CPU, objective.outcomes)).fit(
+        z, y, observed=observed
+    )
 
 
 def _context(pool: Tensor, observed_z: Tensor, pending: Tensor | None = None) -> ProposalContext:
