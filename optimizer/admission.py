@@ -24,6 +24,11 @@ class Admitted:
     crystal: Structure
 
 
+def in_words(refused: Counter[FailureCode]) -> str:
+    """How many were refused, by which code; most first."""
+    return ", ".join(f"{code.value} {count}" for code, count in refused.most_common())
+
+
 def admit(
     decoded: Sequence[Structure | DecodeFailure],
     space: SearchSpace,

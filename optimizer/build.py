@@ -15,7 +15,8 @@ from campaigns.postgresql import check_driver, schema_of
 from campaigns.spec import CampaignSpec, SearchSpace
 from generative.grammar import Grammar
 from generative.protocols import Generator, GeneratorContext
-from optimizer.candidate_list import CandidateList, in_words, load_candidates
+from optimizer.admission import in_words
+from optimizer.candidate_list import CandidateList, load_candidates
 from optimizer.cascade import Cascade
 from optimizer.evaluation import Evaluator
 from optimizer.gates import check_gates
@@ -109,7 +110,7 @@ def build(spec: CampaignSpec, folder: Path, *, proposes: bool = True) -> Parts:
         device=device,
         objective=objective,
         references=references,
-        listed=_listed(spec, folder, references),
+        listed=_listed(spec, folder, references, generator) if proposes else None,
         base=generator,
         generator=generator,
         starts=starts,
@@ -120,13 +121,13 @@ def build(spec: CampaignSpec, folder: Path, *, proposes: bool = True) -> Parts:
     )
 
 
-def _listed(spec: CampaignSpec, folder: Path, references: ReferenceTable) -> CandidateList | None:
+def _listed(spec: CampaignSpec, folder: Path, references: ReferenceTable, generator: Generator) -> CandidateList | None:
     try:
         listed = load_candidates(spec, folder)
     except ValueError as error:
         raise SpecError("candidates", " ".join(str(error).split())) from error
     if listed is not None and spec.candidates is not None and spec.candidates.only:
-        kept, refused = listed.screened(spec.space, references, allow_known=spec.propose_known)
+        kept, refused = listed.screened(generator, spec.space, references, allow_known=spec.propose_known)
         if not kept:
             known = "" if spec.propose_known else ", or write `propose_known: true`"
             raise SpecError(

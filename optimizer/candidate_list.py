@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from pymatgen.core import Structure
 from torch import Tensor
 
@@ -47,32 +46,33 @@ class CandidateList:
         return self._memory[key]
 
     def screened(
-        self, space: SearchSpace, references: ReferenceTable, *, allow_known: bool
+        self, generator: Generator, space: SearchSpace, references: ReferenceTable, *, allow_known: bool
     ) -> tuple[tuple[int, ...], Counter[FailureCode]]:
-        """Places of those inside the space and, unless `allow_known`, not known; how many are not, by which code."""
+        """Places of what may be proposed: inside the space, new unless `allow_known`, and with a latent. And how many
+        may not, by which code.
+        """
 
         def find() -> tuple[tuple[int, ...], Counter[FailureCode]]:
             kept, refused = [], Counter(self.unread)
+            means = self.latents(generator)
             for place, (crystal, mark) in enumerate(zip(self.crystals, self.fingerprints, strict=True)):
+                mean = means[place]
                 if failure := screen(crystal, space):
                     refused[failure.code] += 1
                 elif not allow_known and references.is_known(mark):
                     refused[FailureCode.KNOWN] += 1
+                elif isinstance(mean, EncodeFailure):
+                    refused[mean.code] += 1
                 else:
                     kept.append(place)
             return tuple(kept), refused
 
-        return self.remembered(("screened", space.model_dump_json(), references.version, allow_known), find)
+        key = ("screened", generator.version, space.model_dump_json(), references.version, allow_known)
+        return self.remembered(key, find)
 
-    def latents(self, generator: Generator) -> Tensor:
-        """The encoder's means, float64 `[len(crystals), d]`; NaN where there is none."""
-
-        def encode() -> Tensor:
-            nowhere = torch.full((generator.latent_dim,), torch.nan, dtype=torch.float64)
-            means = generator.encode(self.crystals)
-            return torch.stack([mean if isinstance(mean, Tensor) else nowhere for mean in means])
-
-        return self.remembered(("latents", generator.version), encode)
+    def latents(self, generator: Generator) -> list[Tensor | EncodeFailure]:
+        """The encoder's mean of each crystal, float64 `[d]`, or why it has none."""
+        return self.remembered(("latents", generator.version), lambda: generator.encode(self.crystals))
 
 
 def load_candidates(spec: CampaignSpec, folder: Path) -> CandidateList | None:
@@ -109,13 +109,3 @@ def _read(path: Path, digest: str) -> CandidateList:
     if not crystals:
         raise ValueError(f"path: {str(path)!r} holds no crystal that can be read and encoded")
     return CandidateList(tuple(crystals.values()), tuple(crystals), unread, digest)
-
-
-def in_words(refused: Counter[FailureCode]) -> str:
-    """How many were refused, by which code; most first."""
-    return ", ".join(f"{code.value} {count}" for code, count in refused.most_common())
-
-
-def open_places(listed: CandidateList, places: Sequence[int], seen: set[str]) -> list[int]:
-    """Of these places, those whose crystal the campaign has not seen."""
-    return [place for place in places if listed.fingerprints[place] not in seen]

@@ -21,6 +21,7 @@ from campaigns.elements import SYMBOLS
 from optimizer.bonding import COLUMNS, bonding
 from optimizer.known_hull import known_hull
 from optimizer.references import ReferenceTable
+from optimizer.row_memory import rows_of
 
 ELEMENTAL = (
     "MendeleevNumber",
@@ -60,7 +61,13 @@ def elemental_spread() -> NDArray[np.float64]:
 def descriptors(crystals: Sequence[Structure], references: ReferenceTable) -> Tensor:
     """`[n, N_COMPOSITION + N_BONDING]` float64: means, mean absolute deviations, formation energy of the known hull
     (eV/atom; 0 where an element has no reference energy), number of its sparse edges, then the bonding columns.
+
+    A row follows from its crystal and the references alone, to the last bit, and is computed once in a process.
     """
+    return rows_of(crystals, ("descriptors", references.version), lambda some: _described(some, references))
+
+
+def _described(crystals: Sequence[Structure], references: ReferenceTable) -> Tensor:
     table, hull = _table(), known_hull(references)
     scaled = table / elemental_spread()
     rows = np.zeros((len(crystals), N_COMPOSITION))

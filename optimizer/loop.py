@@ -174,8 +174,8 @@ class Rounds(Session):
         return self.calls_left() > 0 and self.exhausted() is None
 
     def _brought_calls(self, round: int) -> bool:
-        outcomes, dearest = self.store.outcomes(), self.store.dearest_stage
-        return any(s.stage == dearest for c in self.store.candidates(round) for s in outcomes.get(c.id, ()))
+        outcomes = self.store.outcomes([candidate.id for candidate in self.store.candidates(round)])
+        return any(stage.stage == self.store.dearest_stage for stages in outcomes.values() for stage in stages)
 
     def _evaluate(self, round: int) -> bool:
         """Evaluate what the round proposed and has no outcome yet; each outcome is committed as it comes."""

@@ -13,8 +13,9 @@ from campaigns.spec import CampaignSpec, OracleSpec, SearchSpace
 from campaigns.store import CampaignStore
 from campaigns.user_cache import cache_folder
 from generative.grammar import Grammar
+from optimizer.admission import in_words
 from optimizer.build import Parts
-from optimizer.candidate_list import CandidateList, in_words
+from optimizer.candidate_list import CandidateList
 from optimizer.costs import Costs, estimated_costs
 from optimizer.durations import duration
 from optimizer.references import ReferenceTable
@@ -92,7 +93,9 @@ def _known_in_words(space: SearchSpace, references: ReferenceTable) -> str:
 
 
 def _list_in_words(parts: Parts, listed: CandidateList) -> str:
-    kept, refused = listed.screened(parts.spec.space, parts.references, allow_known=parts.spec.propose_known)
+    kept, refused = listed.screened(
+        parts.base, parts.spec.space, parts.references, allow_known=parts.spec.propose_known
+    )
     only = parts.spec.candidates is not None and parts.spec.candidates.only
     passed = f" (passed over: {in_words(refused)})" if refused else ""
     return f"{len(kept)} of a list{', nothing else' if only else ', beside what is decoded'}{passed}"

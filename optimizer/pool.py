@@ -13,7 +13,7 @@ from torch import Tensor
 from campaigns.records import FailureCode
 from optimizer.admission import admit
 from optimizer.build import Parts
-from optimizer.candidate_list import LIST, open_places
+from optimizer.candidate_list import LIST
 from optimizer.surrogate_inputs import surrogate_inputs
 from optimizer.trust_region import TrustRegion, latent_pool
 
@@ -22,38 +22,34 @@ from optimizer.trust_region import TrustRegion, latent_pool
 class Pool:
     """k admitted crystals, the arm of each and its latent `z [k, d]`: what it was decoded from, or the encoder's mean.
 
-    The first rows are those of the list, at the places `listed`.
+    The first `from_list` rows are those of a user's list.
     """
 
     crystals: tuple[Structure, ...]
     arms: tuple[str, ...]
     z: Tensor
-    listed: tuple[int, ...]
+    from_list: int
 
     def __len__(self) -> int:
         return len(self.crystals)
 
     def inputs(self, parts: Parts) -> Tensor:
         """What the surrogate sees of each, `[k, d + p]`."""
-        n = len(self.listed)
+        n = self.from_list
         decoded = self.crystals[n:]
-        found = [_inputs_of_list(parts)[list(self.listed)]] if n else []
-        if decoded:
-            found.append(surrogate_inputs(parts, encoded(parts, decoded, list(self.z[n:])), decoded))
-        return torch.cat(found)
+        places = [self.z[:n]] + ([encoded(parts, decoded, list(self.z[n:]))] if decoded else [])
+        return surrogate_inputs(parts, torch.cat(places), self.crystals)
 
 
 def pool_of(
     parts: Parts, region: TrustRegion, shares: Mapping[str, float], seen: set[str], seed: int
 ) -> tuple[Pool, Counter[FailureCode]]:
-    """The round's pool, and how many were refused by which code. `seen` holds the campaign's fingerprints; those of
-    the decoded crystals are added.
+    """The round's pool, and how many of what was decoded were refused by which code. `seen` holds the campaign's
+    fingerprints; those of the pool are added.
     """
-    listed, refused = _from_list(parts, seen)
-    if parts.listed is not None:
-        seen |= {parts.listed.fingerprints[place] for place in listed.listed}
+    listed = _from_list(parts, seen)
     if parts.spec.candidates is not None and parts.spec.candidates.only:
-        return listed, refused
+        return listed, Counter()
     d = parts.generator.latent_dim
     drawn, arms = latent_pool(region, parts.spec.pool_size, d, seed, mix=shares)
     drawn = _with_relatives(parts, drawn, arms, seed)
@@ -65,9 +61,9 @@ def pool_of(
             (*listed.crystals, *(each.crystal for each in admitted)),
             (*listed.arms, *(arms[row] for row in rows)),
             torch.cat([listed.z, drawn[rows]]),
-            listed.listed,
+            len(listed),
         ),
-        refused + failures,
+        failures,
     )
 
 
@@ -81,26 +77,19 @@ def encoded(parts: Parts, crystals: Sequence[Structure], decoded_from: Sequence[
     return torch.stack([mean if isinstance(mean, Tensor) else z for mean, z in zip(means, decoded_from, strict=True)])
 
 
-def _from_list(parts: Parts, seen: set[str]) -> tuple[Pool, Counter[FailureCode]]:
-    """What the campaign has not seen of the user's list."""
-    if parts.listed is None:
-        return Pool((), (), torch.empty(0, parts.generator.latent_dim, dtype=torch.float64), ()), Counter()
-    inside, refused = parts.listed.screened(parts.spec.space, parts.references, allow_known=parts.spec.propose_known)
-    latents = parts.listed.latents(parts.generator)
-    places = [place for place in open_places(parts.listed, inside, seen) if not latents[place].isnan().any()]
-    crystals = tuple(parts.listed.crystals[place] for place in places)
-    return Pool(crystals, (LIST,) * len(places), latents[places], tuple(places)), refused
-
-
-def _inputs_of_list(parts: Parts) -> Tensor:
-    """Surrogate inputs of the whole list, NaN where a crystal has no latent."""
-    assert parts.listed is not None
-    listed, spec = parts.listed, parts.spec
-    key = ("inputs", parts.generator.version, parts.references.version, spec.descriptors, spec.prior_mean)
-    return listed.remembered(
-        (*key, parts.objective.properties),
-        lambda: surrogate_inputs(parts, listed.latents(parts.generator), listed.crystals),
-    )
+def _from_list(parts: Parts, seen: set[str]) -> Pool:
+    """What the campaign has not seen of the user's list; it is added to `seen`."""
+    listed, generator, space = parts.listed, parts.generator, parts.spec.space
+    found: dict[int, Tensor] = {}
+    if listed is not None:
+        inside, _ = listed.screened(generator, space, parts.references, allow_known=parts.spec.propose_known)
+        means = listed.latents(generator)
+        new = [place for place in inside if listed.fingerprints[place] not in seen]
+        found = {place: mean for place in new if isinstance(mean := means[place], Tensor)}
+        seen |= {listed.fingerprints[place] for place in found}
+    crystals = () if listed is None else tuple(listed.crystals[place] for place in found)
+    empty = torch.empty(0, generator.latent_dim, dtype=torch.float64)
+    return Pool(crystals, (LIST,) * len(found), torch.stack(list(found.values())) if found else empty, len(found))
 
 
 def _with_relatives(parts: Parts, pool: Tensor, arms: Sequence[str], seed: int) -> Tensor:

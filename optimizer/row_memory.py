@@ -11,7 +11,7 @@ import torch
 from pymatgen.core import Structure
 from torch import Tensor
 
-MOST_ROWS = 65_536  # of some hundred bytes each
+MOST_ROWS = 262_144  # of about a kilobyte each with what they are found by
 
 _known: OrderedDict[Hashable, Tensor] = OrderedDict()
 _lock = Lock()
@@ -22,6 +22,8 @@ def rows_of(crystals: Sequence[Structure], what: Hashable, compute: Callable[[Se
 
     A row must depend on its crystal and on `what` alone.
     """
+    if not crystals:
+        return compute([])
     keys = [(what, _digest(crystal)) for crystal in crystals]
     found: dict[Hashable, Tensor] = {}
     with _lock:
@@ -29,15 +31,13 @@ def rows_of(crystals: Sequence[Structure], what: Hashable, compute: Callable[[Se
             if key in _known:
                 _known.move_to_end(key)
                 found[key] = _known[key]
-    lacking = dict(zip(keys, crystals, strict=True))
-    lacking = {key: crystal for key, crystal in lacking.items() if key not in found}
-    if lacking or not crystals:
-        rows = compute(list(lacking.values()))
-        if not crystals:
-            return rows
+    lacking = {key: crystal for key, crystal in zip(keys, crystals, strict=True) if key not in found}
+    if lacking:
+        # cloned: a row that is kept must not keep the batch that it was computed with
+        rows = [row.clone() for row in compute(list(lacking.values()))]
         found.update(zip(lacking, rows, strict=True))
         with _lock:
-            _known.update((key, found[key].clone()) for key in lacking)
+            _known.update(zip(lacking, rows, strict=True))
             while len(_known) > MOST_ROWS:
                 _known.popitem(last=False)
     return torch.stack([found[key] for key in keys])

@@ -82,4 +82,6 @@ class Session:
 
     def say_starved(self, round: int, what: str) -> None:
         message = f"gave up: {what} in a row brought no call of {self.store.dearest_stage}"
-        self.say("starved", round, f"{message}. {failures_in_words(failures_by_stage(self.store))}")
+        nothing = "" if self.store.candidates(round) else "nothing was left to propose"
+        why = "; ".join(filter(None, (failures_in_words(failures_by_stage(self.store)), nothing)))
+        self.say("starved", round, f"{message}. {why}")

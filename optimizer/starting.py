@@ -10,7 +10,7 @@ from campaigns.records import Candidate, FailureCode, Measured, StageOutcome
 from campaigns.store import CampaignStore
 from generative.protocols import DecodeFailure
 from generative.representations.wyckoff import fingerprint
-from optimizer.admission import admit
+from optimizer.admission import admit, in_words
 from optimizer.build import Parts
 from optimizer.cascade import GIVEN
 from optimizer.phases import Report, phase_seed
@@ -32,8 +32,7 @@ def start_phase(parts: Parts, store: CampaignStore, report: Report) -> None:
         taken, refused = _admitted_start(parts, start, given, seen, budget - charged)
         failures.update({code.value: count for code, count in refused.items()})
         found += [(kind, each) for each in taken]
-        why = ", ".join(f"{code.value} {count}" for code, count in refused.most_common())
-        report(f"{kind} gave {len(taken)} crystals" + (f"; not taken: {why}" if why else ""))
+        report(f"{kind} gave {len(taken)} crystals" + (f"; not taken: {in_words(refused)}" if refused else ""))
     version = parts.generator.version
     candidates = [
         Candidate(f"000-{i:04d}", 0, kind, each.crystal, _decoded_from(each), version, parent=each.source or None)

@@ -26,8 +26,7 @@ def surrogate_inputs(parts: Parts, z: Tensor, crystals: Sequence[Structure]) -> 
     """Of n crystals with the latents `z [n, d]`: their blocks side by side, float64 `[n, d + p]`."""
     if not parts.spec.descriptors:
         return z
-    references = parts.references
-    described = rows_of(crystals, ("described", references.version), lambda some: descriptors(some, references))
+    described = descriptors(crystals, parts.references)
     blocks = [z, described]
     if parts.spec.prior_mean:
         predicted = parts.generator.predict(z)

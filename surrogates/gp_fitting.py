@@ -40,7 +40,7 @@ from surrogates.protocols import Block
 AUTO = "auto"
 RAISED_NOISE_FLOOR = 1e-2  # share of the outcome's variance; the usual floor is 1e-4
 UNINFORMATIVE_VARIANCE = 1e6  # relative to the prior's: a row with this noise leaves the prior as it was
-CHOSEN_AMONG = ("rbf", "matern52", "additive", "linear")  # saas takes longest and was best in none of 34 choices
+CHOSEN_AMONG = ("rbf", "matern52", "additive", "linear")  # saas takes longest and was best in 1 of 53 choices
 DEFAULT = "rbf"  # BoTorch's own; where too few rows choose, and where the chosen one fails
 CHOICE_ROWS, FOLDS = 100, 3  # rows that choose among kernels, and into how many parts they are split
 CLEARLY = 2.0  # standard errors that another kernel must be ahead of the default

@@ -93,10 +93,10 @@ class History:
         """Of the located rows."""
         return [row.answer.values for row in self.located]
 
-    @property
-    def names(self) -> set[str]:
-        """Of the crystals measured, where the task has a list."""
-        return {row.answer.name for row in self.rows if row.answer.name is not None}
+    def left(self, task: Task) -> list[Structure]:
+        """What is not measured yet of the task's list, in its order."""
+        taken = {row.answer.name for row in self.rows}
+        return [crystal for name, crystal in task.listed.items() if name not in taken]
 
     def merits(self, objective: CampaignObjective) -> Tensor:
         """One number per located row, `[k]`, higher is better: its place from the end in the campaign's ranking,

@@ -7,7 +7,7 @@ import json
 import shlex
 from pathlib import Path
 
-from benchmarks.search.running import read_rows
+from benchmarks.search.summary import read_run
 from campaigns.artifacts import write_durably
 from campaigns.errors import UserError
 
@@ -17,10 +17,10 @@ def publish(runs: Path, to: Path) -> list[Path]:
     written: list[Path] = []
     to.mkdir(parents=True, exist_ok=True)
     for file in sorted(runs.glob("*.jsonl")):
-        header, rows, _ = read_rows(file.read_bytes())
-        if header is None or not _ended(header, rows):
+        run = read_run(file)
+        if not run.ended and len(run.rows) < run.header["budget"]:
             continue
-        lines = [{**header, "command": without_folders(header["command"])}, *rows]
+        lines = [{**run.header, "command": without_folders(run.header["command"])}, *run.rows]
         text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
         written.append(to / f"{file.name}.gz")
         write_durably(written[-1], gzip.compress(text.encode(), mtime=0))
@@ -38,9 +38,3 @@ def without_folders(command: str) -> str:
         else:
             kept.append(Path(word).name if "/" in word else word)
     return shlex.join(kept)
-
-
-def _ended(header: dict[str, object], rows: list[dict[str, object]]) -> bool:
-    hits: list[str] = next(iter(header["figures"].get("hits", {}).values()), [])  # type: ignore[attr-defined]
-    found = {row["answer"].get("name") for row in rows}  # type: ignore[attr-defined]
-    return len(rows) == header["budget"] or (bool(hits) and set(hits) <= found)

@@ -6,34 +6,21 @@ import signal
 from collections import Counter
 
 import pytest
+from small_campaign import SMALL, run_small
 
 from campaigns.errors import CampaignInterrupted, UserError
 from campaigns.records import FailureCode
-from campaigns.spec import parse_spec
 from campaigns.store import CampaignStore
 from optimizer.async_schedule import replayed
 from optimizer.build import build
 from optimizer.horizon import NOTED, outcomes_told
-from optimizer.loop import run_campaign
 from optimizer.proposal import Proposal
 
-SPEC = {
-    "name": "one_by_one",
-    "device": "cpu",
-    "workers": 1,
-    "space": {"n_elements": 2, "n_atoms": [2, 4]},
-    "start": [{"kind": "generator_samples", "n": 3}],
-    "oracles": ["volume", "density"],
-    "objectives": {"density_g_cm3": "maximize"},
-    "schedule": "async",
-    "pool_size": 16,
-    "batch_size": 2,
-    "budget": {"oracle_calls": 6},
-}
+SPEC = SMALL | {"name": "one_by_one", "schedule": "async"}
 
 
 def run(folder, **changes):
-    return run_campaign(parse_spec(SPEC | changes), folder=folder, run_folder=folder / "run", quiet=True)
+    return run_small(folder, **(SPEC | changes))
 
 
 def proposals(store):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Event
 
 import pytest
+from small_campaign import SMALL
 
 from campaigns.errors import LedgerError, SpecError
 from campaigns.owner import Owner
@@ -20,19 +21,7 @@ from optimizer.loop import run_campaign
 from optimizer.phases import evaluation_seed
 from optimizer.working import work_on_campaign
 
-SPEC = {
-    "name": "beside",
-    "device": "cpu",
-    "workers": 1,
-    "space": {"n_elements": 2, "n_atoms": [2, 4]},
-    "start": [{"kind": "generator_samples", "n": 3}],
-    "oracles": ["volume", "density"],
-    "objectives": {"density_g_cm3": "maximize"},
-    "schedule": "async",
-    "pool_size": 16,
-    "batch_size": 2,
-    "budget": {"oracle_calls": 7},
-}
+SPEC = SMALL | {"name": "beside", "schedule": "async", "budget": {"oracle_calls": 7}}
 
 
 class OtherHost:

@@ -6,29 +6,24 @@ import signal
 from threading import Thread
 
 import pytest
+from pymatgen.core import Lattice, Structure
+from small_campaign import SMALL, run_small
 
 from campaigns.errors import LedgerError, UserError
 from campaigns.spec import parse_spec
 from campaigns.store import CampaignStore
-from optimizer.loop import run_campaign
 from optimizer.status import failures_by_stage, hours_spent
 
-SPEC = {
-    "name": "loop",
-    "device": "cpu",
-    "workers": 1,
-    "space": {"n_elements": 2, "n_atoms": [2, 4]},
+FEW = {
     "start": [{"kind": "generator_samples", "n": 2}],
     "oracles": ["density"],
-    "objectives": {"density_g_cm3": "maximize"},
-    "pool_size": 16,
-    "batch_size": 2,
     "budget": {"oracle_calls": 3},
 }
+SPEC = SMALL | FEW
 
 
 def run(folder, **changes):
-    return run_campaign(parse_spec(SPEC | changes), folder=folder, run_folder=folder / "run", quiet=True)
+    return run_small(folder, **(SPEC | changes))
 
 
 def test_the_budget_is_spent_to_the_call_and_the_time_is_noted(tmp_path):
@@ -65,3 +60,16 @@ def test_another_campaign_in_the_folder_is_refused(tmp_path):
     run(tmp_path)
     with pytest.raises(LedgerError, match="objectives"):
         run(tmp_path, objectives={"density_g_cm3": "minimize"})
+
+
+def test_a_list_that_is_used_up_ends_the_campaign_and_says_so(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for other in ("Ag", "Au", "Ni"):
+        cell = Lattice.tetragonal(2.6, 3.8)
+        Structure(cell, ["Cu", other], [[0, 0, 0], [0.5, 0.5, 0.5]]).to(str(tmp_path / "mine" / f"{other}.cif"))
+    start = {"kind": "crystals", "path": "mine", "n": 2}
+    folder = run(tmp_path, candidates={"path": "mine", "only": True}, start=[start], budget={"oracle_calls": 9})
+    with CampaignStore.open(folder) as store:
+        assert store.spent().calls == 3
+        (said,) = (e.message for e in store.events() if e.kind == "starved")
+    assert said == "gave up: 3 rounds in a row brought no call of density. nothing was left to propose"

@@ -17,10 +17,10 @@ from pydantic import Field
 from pymatgen.core import Structure
 from sklearn.ensemble import RandomForestRegressor
 
-from benchmarks.search.listed import ListDescriptors, described
 from benchmarks.search.protocols import ArmContext, History, Proposal, Task
 from campaigns.spec import Strict
 from generative.representations.wyckoff import fingerprint
+from optimizer.descriptors import descriptors
 
 SPARE = 4
 
@@ -38,7 +38,7 @@ class BestOfManyArm:
     params: Params
 
     def propose(self, task: Task, history: History, n: int, seed: int) -> Sequence[Proposal]:
-        measured = described([row.answer.crystal for row in history.located], task.references).numpy()
+        measured = descriptors([row.answer.crystal for row in history.located], task.references).numpy()
         crystals, offered = self._offered(task, history, seed)
         y, observed = task.objective.table(history.values)
         predicted: dict[str, list[float]] = {}
@@ -55,9 +55,8 @@ class BestOfManyArm:
     def _offered(self, task: Task, history: History, seed: int) -> tuple[list[Structure], NDArray[np.float64]]:
         """What is ranked, and its descriptors `[k, p]`."""
         if self.params.listed and task.listed:
-            listed = ListDescriptors.of(task)
-            left = listed.left(history)
-            return [listed.crystals[i] for i in left], listed.x[left].numpy()
+            left = history.left(task)
+            return left, descriptors(left, task.references).numpy()
         noise = torch.Generator().manual_seed(seed)
         z = torch.randn(self.params.pool, task.generator.latent_dim, generator=noise, dtype=torch.float64)
         seen = {fingerprint(row.answer.crystal) for row in history.located}
@@ -66,7 +65,7 @@ class BestOfManyArm:
             if isinstance(crystal, Structure) and (mark := fingerprint(crystal)) not in seen:
                 seen.add(mark)
                 crystals.append(crystal)
-        return crystals, described(crystals, task.references).numpy()
+        return crystals, descriptors(crystals, task.references).numpy()
 
 
 def build(params: Params, context: ArmContext) -> BestOfManyArm:

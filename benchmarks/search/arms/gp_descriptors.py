@@ -23,12 +23,12 @@ from pymatgen.core import Structure
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from benchmarks.search.listed import ListDescriptors, described
 from benchmarks.search.numerics import quiet_numerics
 from benchmarks.search.outcome_models import Outcomes, fit_outcomes
 from benchmarks.search.protocols import ArmContext, History, Proposal, Task
 from campaigns.spec import Strict
 from generative.representations.wyckoff import fingerprint
+from optimizer.descriptors import descriptors
 
 DRAWS = 64
 
@@ -50,7 +50,7 @@ class DescriptorArm:
     def propose(self, task: Task, history: History, n: int, seed: int) -> Sequence[Proposal]:
         crystals = [row.answer.crystal for row in history.located]
         with quiet_numerics():
-            x = described(crystals, task.references)
+            x = descriptors(crystals, task.references)
             fitted = fit_outcomes(x, history.values, task.objective, seed=seed)
             if self.params.listed and task.listed:
                 return self._of_list(task, fitted, history, n, seed)
@@ -65,12 +65,11 @@ class DescriptorArm:
         return found[: 4 * n]
 
     def _of_list(self, task: Task, fitted: Outcomes, history: History, n: int, seed: int) -> Sequence[Proposal]:
-        listed = ListDescriptors.of(task)
-        left = listed.left(history)
+        left = history.left(task)
         draws = _normal_draws(len(task.objective.outcomes), seed)
-        chances = replace(fitted, best=None).log_improvement(listed.x[left], draws)
+        chances = replace(fitted, best=None).log_improvement(descriptors(left, task.references), draws)
         order = chances.argsort(descending=True, stable=True)[:n].tolist()
-        return [Proposal(crystal=listed.crystals[left[i]], label="list") for i in order]
+        return [Proposal(crystal=left[i], label="list") for i in order]
 
     def _chains(self, task: Task, fitted: Outcomes, history: History, seed: int) -> list[Structure]:
         """Crystals of the last states, then of earlier ones, each group by its probability of improvement."""
@@ -102,7 +101,7 @@ def _scored(task: Task, fitted: Outcomes, z: Tensor, draws: Tensor, seed: int) -
     there = [i for i, x in enumerate(crystals) if x is not None]
     level = torch.full((len(z),), -torch.inf, dtype=z.dtype)
     if there:
-        x = described([c for c in crystals if c is not None], task.references)
+        x = descriptors([c for c in crystals if c is not None], task.references)
         level[there] = fitted.log_improvement(x, draws)
     return level, crystals
 
