@@ -47,6 +47,18 @@ def gone(pid: int) -> bool:
 
 
 @pytest.fixture
+def alone(tmp_path):
+    """`optimize` in a process of its own, whose signals nothing else in this one can catch or lose."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        command = [OPTIMIZE, *map(str, arguments)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+        return done.returncode, done.stdout, done.stderr
+
+    return call
+
+
+@pytest.fixture
 def undisturbed(optimize, write, tmp_path):
     """The ledger of the same campaign run to its end without a break."""
 
@@ -103,13 +115,13 @@ def test_ctrl_c_in_a_terminal_finishes_what_is_in_hand(optimize, write, undistur
 @pytest.mark.parametrize(
     ("signals", "kept", "said"), [("SIGINT", 5, "interrupted in round 1"), ("SIGINT SIGINT", 4, "stopped at once")]
 )
-def test_interrupts_by_their_number(optimize, write, undisturbed, tmp_path, signals, kept, said):
+def test_interrupts_by_their_number(alone, optimize, write, undisturbed, tmp_path, signals, kept, said):
     """The first lets the candidate in hand finish, the second does not."""
     campaign = probed_campaign()
     path = write(campaign)
     (tmp_path / "todo").write_text(f"5 {signals}")
-    code, out, err = optimize("run", path)
-    assert code == 3
+    code, out, err = alone("run", path)
+    assert code == 3, out + err
     assert said in err
     assert outcomes_so_far(tmp_path / "runs" / "probed") == kept
     assert f"{kept} evaluated" in out
@@ -119,7 +131,9 @@ def test_interrupts_by_their_number(optimize, write, undisturbed, tmp_path, sign
     assert contents(tmp_path / "runs" / "probed") == undisturbed(campaign)
 
 
-def test_rules_and_budgets_of_single_oracles_decide_alike_after_an_interruption(optimize, write, undisturbed, tmp_path):
+def test_rules_and_budgets_of_single_oracles_decide_alike_after_an_interruption(
+    alone, optimize, write, undisturbed, tmp_path
+):
     """Half of what earlier rounds measured goes on to the density, five at most, whatever order the workers end in."""
     density = {"kind": "density", "only_if": {"bulk_ang3_atom": {"lowest": 0.5}}, "max_calls": 5}
     campaign = probed_campaign(
@@ -130,7 +144,7 @@ def test_rules_and_budgets_of_single_oracles_decide_alike_after_an_interruption(
     campaign["oracles"].insert(0, {"kind": "relax", "calculator": EMT})
     path = write(campaign)
     (tmp_path / "todo").write_text("5 SIGINT")
-    assert optimize("run", path, "-q")[0] == 3
+    assert alone("run", path, "-q")[0] == 3
     assert optimize("run", path, "-q")[0] == 0
     found = contents(tmp_path / "runs" / "probed")
     assert found == undisturbed(campaign | {"workers": 2})
@@ -184,10 +198,10 @@ def test_a_larger_budget_goes_on(optimize, write, undisturbed, tmp_path):
     assert contents(tmp_path / "runs" / "emt") == undisturbed(large)  # batches of 3 fit both budgets
 
 
-def test_a_smaller_budget_leaves_the_rest_waiting(optimize, write, undisturbed, tmp_path):
+def test_a_smaller_budget_leaves_the_rest_waiting(alone, optimize, write, undisturbed, tmp_path):
     campaign = probed_campaign(start=[{"kind": "generator_samples", "n": 6}])
     (tmp_path / "todo").write_text("3 SIGINT")
-    assert optimize("run", write(campaign), "-q")[0] == 3
+    assert alone("run", write(campaign), "-q")[0] == 3
     assert optimize("run", write(campaign | {"budget": {"oracle_calls": 4}}), "-q")[0] == 0
     assert outcomes_so_far(tmp_path / "runs" / "probed") == 4
     assert optimize("run", write(campaign), "-q")[0] == 0
