@@ -40,31 +40,35 @@ class Pool:
         places = [self.z[:n]] + ([encoded(parts, decoded, list(self.z[n:]))] if decoded else [])
         return surrogate_inputs(parts, torch.cat(places), self.crystals)
 
+    def and_then(self, more: Pool) -> Pool:
+        """This pool and `more`, which has nothing of a list."""
+        z = torch.cat([self.z, more.z])
+        return Pool((*self.crystals, *more.crystals), (*self.arms, *more.arms), z, self.from_list)
+
 
 def pool_of(
-    parts: Parts, region: TrustRegion, shares: Mapping[str, float], seen: set[str], seed: int
+    parts: Parts, region: TrustRegion, shares: Mapping[str, float], n: int, seen: set[str], seed: int
 ) -> tuple[Pool, Counter[FailureCode]]:
-    """The round's pool, and how many of what was decoded were refused by which code. `seen` holds the campaign's
-    fingerprints; those of the pool are added.
+    """What the user's list has left, and what n latents around the region decode to, `shares` of them by each arm; how
+    many of the decoded were refused by which code. `seen` holds the campaign's fingerprints; the pool's are added.
     """
     listed = _from_list(parts, seen)
     if parts.spec.candidates is not None and parts.spec.candidates.only:
         return listed, Counter()
-    d = parts.generator.latent_dim
-    drawn, arms = latent_pool(region, parts.spec.pool_size, d, seed, mix=shares)
+    drawn, arms = latent_pool(region, n, parts.generator.latent_dim, seed, mix=shares)
+    decoded, failures = decoded_pool(parts, drawn, arms, seen, seed)
+    return listed.and_then(decoded), failures
+
+
+def decoded_pool(
+    parts: Parts, drawn: Tensor, arms: Sequence[str], seen: set[str], seed: int
+) -> tuple[Pool, Counter[FailureCode]]:
+    """What the latents `drawn [n, d]` decode to and is admitted; of the arm `substitution`, what their relatives do."""
     drawn = _with_relatives(parts, drawn, arms, seed)
     decoded = parts.generator.decode(drawn, within=parts.spec.space, seed=seed)
     admitted, failures = admit(decoded, parts.spec.space, parts.references, seen, allow_known=parts.spec.propose_known)
     rows = [each.index for each in admitted]
-    return (
-        Pool(
-            (*listed.crystals, *(each.crystal for each in admitted)),
-            (*listed.arms, *(arms[row] for row in rows)),
-            torch.cat([listed.z, drawn[rows]]),
-            len(listed),
-        ),
-        failures,
-    )
+    return Pool(tuple(x.crystal for x in admitted), tuple(arms[row] for row in rows), drawn[rows], 0), failures
 
 
 def encoded(parts: Parts, crystals: Sequence[Structure], decoded_from: Sequence[Tensor]) -> Tensor:

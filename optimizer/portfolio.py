@@ -14,8 +14,9 @@ from types import MappingProxyType
 
 from optimizer.objective import CampaignObjective, Values
 
+ASCENT = "ascent"
 FIRST_SHARES: Mapping[str, float] = MappingProxyType(
-    {"trust_region": 0.35, "crossover": 0.15, "substitution": 0.3, "prior": 0.2}
+    {"trust_region": 0.2, "crossover": 0.1, "substitution": 0.2, "prior": 0.2, ASCENT: 0.3}
 )
 BEST_SHARE = 0.25
 GUESS_WEIGHT = 8  # candidates that the common guess counts for

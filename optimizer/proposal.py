@@ -17,13 +17,13 @@ from campaigns.records import Candidate
 from campaigns.store import CampaignStore
 from generative.protocols import EncodeFailure
 from generative.representations.wyckoff import fingerprint
+from optimizer.ascent import Offer, climb, latents_of_ascent
 from optimizer.build import Parts
 from optimizer.evidence import Evidence, evidence, fitted_to
 from optimizer.horizon import Horizon
 from optimizer.phases import Report, phase_seed
 from optimizer.pool import Pool, encoded, pool_of
-from optimizer.portfolio import arm_shares
-from optimizer.protocols import ProposalContext
+from optimizer.portfolio import ASCENT, arm_shares
 from optimizer.surrogate_inputs import surrogate_inputs
 from optimizer.trust_region import trust_region
 from surrogates.protocols import FittedSurrogate
@@ -71,10 +71,12 @@ def proposal(
     proposed = [c for c in store.candidates() if c.round < round]
     region = trust_region(known.history(), parts.objective, parts.generator.latent_dim)
     shares = arm_shares([c.arm for c in known.candidates], known.values, parts.objective)
+    marks = _marks(proposed, known)
+    later = latents_of_ascent(parts, shares) if known.latents else 0  # there is nothing to climb by without a surrogate
     report(f"making a pool (trust region {region.length:.2f})")
-    pool, failures = pool_of(parts, region, shares, _marks(proposed, known), seed)
+    mix = {arm: share for arm, share in shares.items() if arm != ASCENT}
+    pool, failures = pool_of(parts, region, mix, parts.spec.pool_size - later, marks, seed)
     figures: dict[str, Any] = {
-        "pool": {"drawn": _drawn(parts), "admitted": len(pool), "shares": shares, "arms": dict(Counter(pool.arms))},
         "trust_region": {
             "length": region.length,
             "successes": region.successes,
@@ -86,14 +88,25 @@ def proposal(
     }
     candidates: list[Candidate] = []
     if len(pool) and known.latents:
+        observed, fitted = fitted_to(parts, known)
+        figures |= {"surrogate": dict(fitted.report.outcomes), "generator": parts.generator.version}
+        pending = _pending_inputs(parts, _waiting(proposed, known), observed.shape[1])
+        offer = Offer(pool, pool.inputs(parts), fitted, observed, pending)
+        if later:
+            report(f"climbing from {len(pool)} admitted crystals")
+            offer = climb(parts, offer, later, marks, failures, round)
+        pool = offer.pool
         report(f"choosing {q} of {len(pool)} admitted crystals")
-        evaluated = {c.id for c in known.candidates}
-        pending = [c for c in proposed if c.id not in evaluated]
-        candidates = _choose(parts, known, pending, pool, round, q, seed, figures)
+        chosen = offer.chosen(parts, q, seed)
+        figures["chosen_arms"] = dict(Counter(pool.arms[i] for i in chosen))
+        predicted = _predictions(parts, fitted, offer.inputs[chosen])
+        candidates = [_candidate(parts, round, n, pool, i, predicted[n]) for n, i in enumerate(chosen)]
     elif len(pool):  # nothing measured has a latent: there is nothing to fit
         figures["criterion"] = "at random: nothing measured yet has a latent"
         drawn = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))[:q].tolist()
         candidates = [_candidate(parts, round, n, pool, i, {}) for n, i in enumerate(drawn)]
+    arms = dict(Counter(pool.arms))
+    figures["pool"] = {"drawn": _drawn(parts), "admitted": len(pool), "shares": shares, "arms": arms}
     return Proposal(
         round,
         tuple(candidates),
@@ -121,33 +134,10 @@ def _mark(crystal: str) -> str | EncodeFailure:
     return fingerprint(crystal_from_json(crystal))
 
 
-def _choose(
-    parts: Parts,
-    known: Evidence,
-    pending: Sequence[Candidate],
-    pool: Pool,
-    round: int,
-    q: int,
-    seed: int,
-    figures: dict[str, Any],
-) -> list[Candidate]:
-    """Fit the surrogate to everything evaluated that has a latent, and let the acquisition choose q of the pool,
-    minding what is pending.
-    """
-    seen, fitted = fitted_to(parts, known)
-    offered = pool.inputs(parts)
-    context = ProposalContext(
-        pool=offered,
-        observed_z=seen,
-        pending=_pending_inputs(parts, pending, seen.shape[1]),
-        device=parts.device,
-        space=parts.spec.space,
-    )
-    chosen = parts.acquisition.propose(fitted, parts.objective, context, q=q, seed=seed).tolist()
-    predicted = _predictions(parts, fitted, offered[chosen])
-    figures |= {"surrogate": dict(fitted.report.outcomes), "generator": parts.generator.version}
-    figures["chosen_arms"] = dict(Counter(pool.arms[i] for i in chosen))
-    return [_candidate(parts, round, n, pool, i, predicted[n]) for n, i in enumerate(chosen)]
+def _waiting(proposed: Sequence[Candidate], known: Evidence) -> list[Candidate]:
+    """What is proposed and not measured yet."""
+    evaluated = {c.id for c in known.candidates}
+    return [c for c in proposed if c.id not in evaluated]
 
 
 def _pending_inputs(parts: Parts, pending: Sequence[Candidate], width: int) -> Tensor:

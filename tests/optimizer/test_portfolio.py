@@ -6,7 +6,7 @@ import pytest
 
 from campaigns.spec import Constraint, Objective
 from optimizer.objective import CampaignObjective
-from optimizer.portfolio import FIRST_SHARES, FLOOR, arm_shares
+from optimizer.portfolio import ASCENT, FIRST_SHARES, FLOOR, arm_shares
 from optimizer.trust_region import ARMS
 
 STIFF = CampaignObjective((("bulk_modulus_gpa", Objective(goal="maximize")),), (("density_g_cm3", Constraint(max=10)),))
@@ -22,7 +22,7 @@ def _shares(*seen: tuple[str, dict[str, float] | None]) -> dict[str, float]:
 
 def test_shares_name_every_arm_and_sum_to_one():
     shares = _shares()
-    assert tuple(shares) == ARMS
+    assert tuple(shares) == (*ARMS, ASCENT)
     assert sum(shares.values()) == pytest.approx(1)
     assert sorted(shares, key=shares.__getitem__) == sorted(FIRST_SHARES, key=FIRST_SHARES.__getitem__)
 

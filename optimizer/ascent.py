@@ -1,0 +1,71 @@
+"""The arm `ascent`: a round climbs the acquisition over crystals before it chooses.
+
+The other arms draw blindly; this one draws after the surrogate is fitted, in waves around the crystals that the
+acquisition would choose now. So searches the acquisition of a process on molecules A. Tripp, G. N. C. Simm & J. M.
+Hernandez-Lobato, "A fresh look at de novo molecular design benchmarks" (NeurIPS workshop AI for Science, 2021), with a
+genetic algorithm. Gradients would see the latent alone, and not the descriptors of what it decodes to.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from campaigns.records import FailureCode
+from optimizer.build import Parts
+from optimizer.phases import phase_seed
+from optimizer.pool import Pool, decoded_pool
+from optimizer.portfolio import ASCENT
+from optimizer.protocols import ProposalContext
+from optimizer.trust_region import TrustRegion, latent_pool
+from surrogates.protocols import FittedSurrogate
+
+WAVES = 2
+PROMISING = 16  # crystals that a wave is drawn around
+STEP = 0.4  # of a neighbour, in standard deviations of the prior
+MIX: Mapping[str, float] = MappingProxyType({"trust_region": 0.4, "crossover": 0.2, "substitution": 0.4})
+
+
+@dataclass(frozen=True, eq=False)
+class Offer:
+    """A pool and what the acquisition needs to choose from it."""
+
+    pool: Pool
+    inputs: Tensor  # [k, w], what the surrogate sees of the pool
+    fitted: FittedSurrogate
+    observed: Tensor  # [n, w]
+    pending: Tensor  # [p, w]
+
+    def chosen(self, parts: Parts, q: int, seed: int) -> list[int]:
+        """Rows of the pool, best first."""
+        context = ProposalContext(self.inputs, self.observed, self.pending, parts.device, parts.spec.space)
+        return parts.acquisition.propose(self.fitted, parts.objective, context, q=q, seed=seed).tolist()
+
+
+def latents_of_ascent(parts: Parts, shares: Mapping[str, float]) -> int:
+    """How many of the round's latents are drawn after the fit; none where only a user's list is chosen from."""
+    if parts.spec.candidates is not None and parts.spec.candidates.only:
+        return 0
+    return int(parts.spec.pool_size * shares[ASCENT]) // WAVES * WAVES
+
+
+def climb(parts: Parts, offer: Offer, n: int, seen: set[str], failures: Counter[FailureCode], round: int) -> Offer:
+    """The offer with what n more latents decode to: neighbours, children and relatives of promising crystals.
+
+    What is admitted is added to `seen`, what is refused counted in `failures`.
+    """
+    for wave in range(WAVES if n else 0):
+        seed = phase_seed(parts.spec.seed, round, "propose", 1 + wave)
+        promising = TrustRegion(offer.pool.z[offer.chosen(parts, PROMISING, seed)], STEP)
+        drawn, arms = latent_pool(promising, n // WAVES, parts.generator.latent_dim, seed, mix=MIX)
+        more, refused = decoded_pool(parts, drawn, arms, seen, seed)
+        failures.update(refused)
+        if len(more):
+            pool = offer.pool.and_then(replace(more, arms=(ASCENT,) * len(more)))
+            offer = replace(offer, pool=pool, inputs=torch.cat([offer.inputs, more.inputs(parts)]))
+    return offer
