@@ -37,7 +37,9 @@ def main() -> None:
     run.add_argument("--arms", required=True, help="separated by commas; the first of all seeds goes first")
     run.add_argument("--seeds", type=int, default=1, help="how many")
     run.add_argument("--first-seed", type=int, default=0)
-    run.add_argument("--budget", type=int, default=800, help="calls, the start among them")
+    run.add_argument(
+        "--budget", type=int, default=None, help="calls, the start among them; the task's own where absent"
+    )
     run.add_argument("--data", type=Path, default=None, help="the table, where the task has one")
     run.add_argument("--out", type=Path, default=RUNS)
     run.add_argument("--hours", type=float, default=2.0, help="stop before the next round after so long")
@@ -62,7 +64,7 @@ def main() -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from benchmarks.search.loading import build_named
+    from benchmarks.search.loading import build_named, calls_of
     from benchmarks.search.protocols import TaskContext
     from generative.threads import one_thread
 
@@ -71,6 +73,7 @@ def _run(arguments: argparse.Namespace) -> None:
     print(f"command: {command}")
     task = build_named("tasks", arguments.task, TaskContext(arguments.data, arguments.out / "cache"))
     print(f"task {task.name}: {', '.join(f'{k} {v}' for k, v in task.figures.items() if not isinstance(v, dict))}")
+    arguments.budget = arguments.budget or calls_of(arguments.task)
     with closing(task), one_thread():
         for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
             for name in arguments.arms.split(","):

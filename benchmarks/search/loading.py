@@ -24,15 +24,25 @@ def kinds(role: str) -> list[str]:
 
 def build_named(role: str, text: str, context: Any) -> Any:
     """The task or arm that `text` names. Raises UnknownChoiceError or SpecError naming what is wrong."""
-    kind, *changes = text.split("+")
-    if kind not in kinds(role):
-        raise UnknownChoiceError(f"--{role}", kind, kinds(role))
-    module = importlib.import_module(f"benchmarks.search.{role}.{kind}")
+    module, changes = _module(role, text)
     try:
         params = module.Params.model_validate(_nested(changes))
     except ValidationError as error:
         raise spec_errors(error, text, module.Params)[0] from None
     return module.build(params, context)
+
+
+def calls_of(task: str) -> int:
+    """How many calls a run of the task has, unless it is told otherwise."""
+    return int(_module("tasks", task)[0].CALLS)
+
+
+def _module(role: str, text: str) -> tuple[Any, list[str]]:
+    """The module of a kind, and the changes of its parameters."""
+    kind, *changes = text.split("+")
+    if kind not in kinds(role):
+        raise UnknownChoiceError(f"--{role}", kind, kinds(role))
+    return importlib.import_module(f"benchmarks.search.{role}.{kind}"), changes
 
 
 def _nested(changes: list[str]) -> dict[str, Any]:

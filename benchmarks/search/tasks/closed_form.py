@@ -29,6 +29,7 @@ from optimizer.objective import CampaignObjective
 from optimizer.references import ReferenceTable
 
 HEIGHT, SLOPE = "height", "slope"
+CALLS = 200  # of a run, unless it is told otherwise
 START = 16
 DRAWN = 64  # samples among which the optimum is chosen
 FAILS_BEYOND = 1.28  # standard deviations: a tenth of the prior

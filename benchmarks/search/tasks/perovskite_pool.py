@@ -24,6 +24,7 @@ from generative.protocols import GeneratorContext
 from optimizer.objective import CampaignObjective
 from optimizer.references import ReferenceTable
 
+CALLS = 800  # of a run, unless it is told otherwise
 HEAT, GAP = "heat_ev_atom", "direct_gap_ev"
 
 

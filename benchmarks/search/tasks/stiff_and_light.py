@@ -11,6 +11,8 @@ from benchmarks.search.campaign_task import CampaignTask, campaign_task
 from benchmarks.search.protocols import TaskContext
 from campaigns.spec import Strict
 
+CALLS = 200  # of a run, unless it is told otherwise
+
 
 class Params(Strict):
     """How the hull is judged."""
