@@ -3,11 +3,12 @@
     python -m benchmarks.proposing --observations 100,1000,5000 --repeats 3
 
 A smooth function of 32 latents with noise stands for a property; decoding is left out, so that a batch of 8 from
-a pool of 1,024 latents around the best can be set beside BoTorch's `optimize_acqf` over the box that holds them, and
-beside Ax and BayBE where they are installed. Hyperparameters are those of the observations that a campaign had a round
-earlier (refitted when they have grown by a quarter, as in a campaign): `cold` refits everything, `warm` goes on from
-eight observations before. `value` is the expected improvement (qLogNEI, exponentiated) of the batch under our own
-surrogate as a share of that of the batch that `optimize_acqf` finds from 8 restarts.
+a pool of 1,024 latents around the best, the waves of ascent among them, can be set beside BoTorch's `optimize_acqf`
+over the box that holds them, and beside Ax and BayBE where they are installed. Hyperparameters are those of the
+observations that a campaign had a round earlier (refitted when they have grown by a quarter, as in a campaign): `cold`
+refits everything, `warm` goes on from eight observations before. `value` is the expected improvement (qLogNEI,
+exponentiated) of the batch under our own surrogate as a share of that of the batch that `optimize_acqf` finds from 8
+restarts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import importlib.util
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -25,9 +27,11 @@ from torch import Tensor
 
 from campaigns.spec import Objective, SearchSpace
 from optimizer.acquisition import log_nei
+from optimizer.ascent import MIX, PROMISING, STEP, WAVES
 from optimizer.objective import CampaignObjective
+from optimizer.portfolio import ASCENT, FIRST_SHARES
 from optimizer.protocols import ProposalContext
-from optimizer.trust_region import Observation, latent_pool, trust_region
+from optimizer.trust_region import Observation, TrustRegion, latent_pool, trust_region
 from surrogates.models import exact_gp
 from surrogates.protocols import FitHints, SurrogateContext
 
@@ -57,9 +61,17 @@ def propose(z: Tensor, y: Tensor, seed: int, before: Any) -> tuple[float, Any, T
     history = [Observation(0, tuple(z[i].tolist()), values[i]) for i in ranking]
     region = trust_region(history, OBJECTIVE, DIMENSIONS)
     shares = {"trust_region": 0.6, "crossover": 0.25, "prior": 0.15}
-    pool, _ = latent_pool(region, POOL, DIMENSIONS, seed, mix=shares)
+    first = round(POOL * (1 - FIRST_SHARES[ASCENT]))
+    pool, _ = latent_pool(region, first, DIMENSIONS, seed, mix=shares)
     context = ProposalContext(pool, z, torch.empty(0, DIMENSIONS, dtype=torch.float64), CPU, SearchSpace())
-    chosen = log_nei.build(log_nei.Params()).propose(fitted, OBJECTIVE, context, q=BATCH, seed=seed)
+    acquisition = log_nei.build(log_nei.Params())
+    mix = {arm: share for arm, share in MIX.items() if arm != "substitution"}  # there are no crystals here
+    for wave in range(WAVES):
+        promising = TrustRegion(pool[acquisition.propose(fitted, OBJECTIVE, context, q=PROMISING, seed=seed)], STEP)
+        more, _ = latent_pool(promising, (POOL - first) // WAVES, DIMENSIONS, seed + wave, mix=mix)
+        pool = torch.cat([pool, more])
+        context = replace(context, pool=pool)
+    chosen = acquisition.propose(fitted, OBJECTIVE, context, q=BATCH, seed=seed)
     return time.perf_counter() - began, fitted, pool[chosen], context
 
 
