@@ -10,7 +10,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from tiny_campaigns import probed_campaign
+from tiny_campaigns import contents, probed_campaign
 
 OPTIMIZE = Path(sys.executable).with_name("optimize")
 PATIENCE = 120
@@ -18,6 +18,17 @@ WAITS = """
 def wait_and_measure(crystal):
     import time
     while not (HERE / "go").exists():
+        time.sleep(0.02)
+    return crystal.volume / len(crystal)
+"""
+
+
+PAUSES = """
+def measure_four_and_wait(crystal):
+    import time
+    with open(HERE / "asked", "a") as file:
+        file.write("x")
+    while len((HERE / "asked").read_text()) > 4 and not (HERE / "go").exists():
         time.sleep(0.02)
     return crystal.volume / len(crystal)
 """
@@ -62,3 +73,34 @@ def test_status_tells_what_is_in_hand(optimize, write, tmp_path):
     assert code == 0
     assert "4 of 4 calls of python" in out
     assert leased(folder) == 0
+
+
+def test_status_export_and_report_work_beside_a_run_and_leave_it_alone(optimize, write, tmp_path):
+    campaign = probed_campaign(budget={"oracle_calls": 6})
+    campaign["oracles"][0]["function"] = "probe.py:measure_four_and_wait"
+    path, folder = write(campaign), tmp_path / "runs" / campaign["name"]
+    (tmp_path / "probe.py").write_text((tmp_path / "probe.py").read_text() + PAUSES)
+    process = subprocess.Popen([OPTIMIZE, "run", path, "-q"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    try:
+        end = time.monotonic() + PATIENCE
+        while not (tmp_path / "asked").is_file() or len((tmp_path / "asked").read_text()) < 5:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        found = json.loads(optimize("status", "probed", "--json")[1])
+        assert (found["state"], found["budget"]["oracle_calls"]) == ("running", 4)
+        code, out, _ = optimize("export", "probed", "--json")
+        assert code == 0
+        assert len(json.loads(out)["candidates"]) == 4
+        assert optimize("report", "probed")[0] == 0
+        assert (folder / "report.html").is_file()
+        code, _, err = optimize("run", path, "-q")
+        assert code == 2
+        assert f"process {process.pid} on" in err
+    finally:
+        (tmp_path / "go").touch()
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    beside = contents(folder)
+    assert optimize("run", path, "-q", "--runs-dir", "alone")[0] == 0
+    assert contents(tmp_path / "alone" / "probed") == beside
