@@ -4,16 +4,17 @@
     python -m benchmarks.week --calls 10000 --folder week --session 2000   # in pieces: run it again to go on
 
 Random choice from a small pool and a surrogate that knows nothing (its own growth is measured elsewhere), so that what
-grows with the calls is what the campaign itself keeps and reads. Every
-thousand calls (`--every`): resident memory of this process, the mean seconds of a round since the last line, of a
-`status`, the ledger's megabytes, and at the end the seconds of an export. Bars: memory within 10 % after the first
-thousand; a round of the last thousand at most twice as long as one of the second.
+grows with the calls is what the campaign itself keeps and reads. Every thousand calls (`--every`): resident memory of
+this process, the mean seconds of a round since the last line, of a `status`, the ledger's megabytes; at the end the
+seconds of an export, and of the report its size and the seconds until Chromium shows it. Bars: memory within 10 % after
+the first thousand; a round of the last thousand at most twice as long as one of the second; a report open in 3 s.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -30,8 +31,10 @@ from campaigns.store import CampaignStore
 from optimizer.export import export_campaign
 from optimizer.known import known_to
 from optimizer.loop import run_campaign
+from optimizer.report.page import write_report
 from optimizer.status import campaign_status
 from surrogates.models import exact_gp
+from surrogates.protocols import NO_HINTS, FitHints
 
 NAME = "week"
 
@@ -42,7 +45,9 @@ class Ignorance:
 
     outcomes: int
 
-    def fit(self, z: Tensor, y: Tensor, *, observed: Tensor, noise: Tensor | None = None) -> Ignorance:
+    def fit(
+        self, z: Tensor, y: Tensor, *, observed: Tensor, noise: Tensor | None = None, hints: FitHints = NO_HINTS
+    ) -> Ignorance:
         return self
 
     @property
@@ -53,7 +58,7 @@ class Ignorance:
     def model(self) -> Ignorance:
         return self
 
-    def posterior(self, z: Tensor) -> SimpleNamespace:
+    def posterior(self, z: Tensor, observation_noise: bool = False) -> SimpleNamespace:
         shape = (len(z), self.outcomes)
         return SimpleNamespace(mean=torch.zeros(shape), variance=torch.ones(shape))
 
@@ -145,12 +150,37 @@ def phases(run: Path) -> int:
         return len(store.rounds())
 
 
+def opened(page: Path) -> str:
+    """How long the report takes to open in a headless Chromium."""
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError:
+        return "not opened: no playwright"
+    with sync_playwright() as driver:
+        chromium = shutil.which("chromium") or driver.chromium.executable_path
+        try:
+            browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        except Error as error:
+            return f"not opened: {str(error).splitlines()[0]}"
+        tab = browser.new_page()
+        started = time.monotonic()
+        tab.goto(page.resolve().as_uri(), wait_until="load")
+        tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        seconds = time.monotonic() - started
+        browser.close()
+    return f"opens in {seconds:.1f} s"
+
+
 def finish(run: Path, lines: Path) -> int:
     """The export, and what became of the bars."""
     started = time.monotonic()
     with CampaignStore.open(run) as store:
         export_campaign(store, novelty=known_to(store).novelty)
-    print(f"export: {time.monotonic() - started:.1f} s")
+        print(f"export: {time.monotonic() - started:.1f} s")
+        started = time.monotonic()
+        page = write_report(store, novelty=known_to(store).novelty)
+    made = time.monotonic() - started
+    print(f"report: {page.stat().st_size / 1e6:.2f} MB, made in {made:.1f} s, {opened(page)}")
     rows = [json.loads(each) for each in lines.read_text().splitlines()]
     if len(rows) < 3:
         return 0

@@ -46,8 +46,8 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             "handed_out": sum(each.handed_out_at is not None for each in store.awaited()),
         },
         "in_hand": _in_hand(store, candidates),
-        "search": _search(store, phases),
-        "seconds_left": _seconds_left(store, phases),
+        "search": _search(spec, outcomes, phases),
+        "seconds_left": _seconds_left(store, candidates, outcomes, phases),
         "budget": {
             "dearest_stage": store.dearest_stage,
             "oracle_calls": spent.calls,
@@ -85,21 +85,28 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
     }
 
 
-def _search(store: CampaignStore, phases: Sequence[RoundRecord]) -> dict[str, Any] | None:
+def _search(
+    spec: CampaignSpec, outcomes: Mapping[str, Sequence[StageOutcome]], phases: Sequence[RoundRecord]
+) -> dict[str, Any] | None:
     """The latest proposal and its reasons; None before the first."""
     if (record := last_proposal(phases)) is None:
         return None
-    outcomes, objective = store.outcomes(), CampaignObjective.from_spec(store.spec)
+    objective = CampaignObjective.from_spec(spec)
     values = [None if first_failure(stages) else last_values(stages) for stages in outcomes.values()]
     found, (feasible, measured) = proposal_figures(record), feasibility(values, objective)
     return {**found, "feasible": feasible, "measured": measured, "why": why(found, (feasible, measured))}
 
 
-def _seconds_left(store: CampaignStore, phases: Sequence[RoundRecord]) -> float | None:
+def _seconds_left(
+    store: CampaignStore,
+    candidates: Sequence[Candidate],
+    outcomes: Mapping[str, Sequence[StageOutcome]],
+    phases: Sequence[RoundRecord],
+) -> float | None:
     """Until the calls of the budget are spent, at the pace of the finished rounds; None before the first is."""
     finished = {phase.round for phase in phases if phase.phase == "evaluate"}
-    outcomes, dearest = store.outcomes(), store.dearest_stage
-    entered = {c.id: c.round for c in store.candidates() if any(s.stage == dearest for s in outcomes.get(c.id, ()))}
+    dearest = store.dearest_stage
+    entered = {c.id: c.round for c in candidates if any(s.stage == dearest for s in outcomes.get(c.id, ()))}
     timed, hours = sum(round in finished for round in entered.values()), hours_spent(store)
     if not timed or not hours:
         return None
