@@ -25,9 +25,9 @@ from optimizer.protocols import ProposalContext
 from optimizer.trust_region import TrustRegion, latent_pool
 from surrogates.protocols import FittedSurrogate
 
-WAVES = 2
-PROMISING = 16  # crystals that a wave is drawn around
-STEP = 0.4  # of a neighbour, in standard deviations of the prior
+WAVES = 6
+PROMISING = 8  # crystals that a wave is drawn around
+STEP = 0.3  # of a neighbour, in standard deviations of the prior
 MIX: Mapping[str, float] = MappingProxyType({"trust_region": 0.4, "crossover": 0.2, "substitution": 0.4})
 
 
@@ -55,7 +55,7 @@ def latents_of_ascent(parts: Parts, shares: Mapping[str, float]) -> int:
 
 
 def climb(parts: Parts, offer: Offer, n: int, seen: set[str], failures: Counter[FailureCode], round: int) -> Offer:
-    """The offer with what n more latents decode to: neighbours, children and relatives of promising crystals.
+    """The offer with what n more latents, a multiple of WAVES, decode to: neighbours, children and relatives of promising crystals.
 
     What is admitted is added to `seen`, what is refused counted in `failures`.
     """

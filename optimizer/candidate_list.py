@@ -19,9 +19,10 @@ from torch import Tensor
 
 from campaigns.records import FailureCode
 from campaigns.spec import CampaignSpec, SearchSpace
+from generative.progress import tracked
 from generative.protocols import EncodeFailure, Generator
 from generative.representations.wyckoff import fingerprint
-from optimizer.crystal_files import located, read_crystals
+from optimizer.crystal_files import located, number_of_crystals, read_crystals
 from optimizer.references import ReferenceTable
 from optimizer.screening import screen
 
@@ -95,7 +96,7 @@ def _digest(path: Path) -> str:
 def _read(path: Path, digest: str) -> CandidateList:
     crystals: dict[str, Structure] = {}
     unread: Counter[FailureCode] = Counter()
-    for found in read_crystals(path):
+    for found in tracked(read_crystals(path), "reading the list", number_of_crystals(path)):
         if not isinstance(found.crystal, Structure):
             unread[found.crystal.code] += 1
             continue

@@ -58,6 +58,14 @@ def read_crystals(path: Path) -> Iterator[FileCrystal]:
         raise ValueError(f"path: {error}") from error
 
 
+def number_of_crystals(path: Path) -> int:
+    """How many `read_crystals` will yield; raises as it does. Nothing is parsed."""
+    try:
+        return sum(1 for _ in read_rows(path, "cif"))
+    except UserError as error:
+        raise ValueError(f"path: {error}") from error
+
+
 def _or_failure(read: Structure | EncodeFailure) -> Structure | DecodeFailure:
     return DecodeFailure(FailureCode.DECODE_INVALID, read.message) if isinstance(read, EncodeFailure) else read
 

@@ -16,7 +16,7 @@ from optimizer.objective import CampaignObjective, Values
 
 ASCENT = "ascent"
 FIRST_SHARES: Mapping[str, float] = MappingProxyType(
-    {"trust_region": 0.2, "crossover": 0.1, "substitution": 0.2, "prior": 0.2, ASCENT: 0.3}
+    {"trust_region": 0.12, "crossover": 0.08, "substitution": 0.15, "prior": 0.15, ASCENT: 0.5}
 )
 BEST_SHARE = 0.25
 GUESS_WEIGHT = 8  # candidates that the common guess counts for

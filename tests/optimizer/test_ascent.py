@@ -80,13 +80,13 @@ def test_waves_climb_what_the_acquisition_values(parts, monkeypatch):
 
 
 def test_what_a_wave_adds_is_new_screened_and_the_same_again(parts, monkeypatch):
-    before, offer, failures = climbed(parts, monkeypatch, 32)
-    _, again, _ = climbed(parts, monkeypatch, 32)
+    before, offer, failures = climbed(parts, monkeypatch, 36)
+    _, again, _ = climbed(parts, monkeypatch, 36)
     assert again.pool.crystals == offer.pool.crystals
     marks = [fingerprint(x) for x in offer.pool.crystals]
     assert len(set(marks)) == len(marks)
     assert all(screen(x, SPEC.space) is None for x in offer.pool.crystals)
-    assert len(offer.pool) + sum(failures.values()) == 48 + 32
+    assert len(offer.pool) + sum(failures.values()) == 48 + 36
     for z, crystal in zip(offer.pool.z[len(before) :], offer.pool.crystals[len(before) :], strict=True):
         assert parts.generator.decode(z[None], within=SPEC.space, seed=0) == [crystal]
 
@@ -100,4 +100,4 @@ def test_a_round_draws_as_many_latents_as_the_pool_is_large(parts, tmp_path):
     arms = Counter(made.figures["pool"]["arms"])
     assert arms[ASCENT] > 0
     assert arms.total() + sum(made.failures.values()) == SPEC.pool_size
-    assert latents_of_ascent(parts, FIRST_SHARES) == 18
+    assert latents_of_ascent(parts, FIRST_SHARES) == 30

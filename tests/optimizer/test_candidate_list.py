@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import product
 
 import pytest
@@ -10,8 +11,10 @@ from pymatgen.core import Lattice, Structure
 from campaigns.errors import SpecError
 from campaigns.spec import parse_spec
 from campaigns.store import CampaignStore
+from generative.progress import reported_to
 from generative.representations.wyckoff import fingerprint
 from optimizer.build import build
+from optimizer.candidate_list import load_candidates
 from optimizer.plan import plan
 from optimizer.proposal import propose_phase
 from optimizer.starting import start_phase
@@ -54,6 +57,14 @@ def folder(tmp_path_factory):
     large.to(str(place / "mine" / "outside.cif"))
     (place / "mine" / "broken.cif").write_text("data_nothing")
     return place
+
+
+def test_reading_a_list_tells_how_far_it_has_come(folder, tmp_path):
+    shutil.copytree(folder / "mine", tmp_path / "mine")
+    told = []
+    with reported_to(lambda what, done, total: told.append((what, done, total))):
+        load_candidates(parse_spec(SPEC), tmp_path)
+    assert told == [("reading the list", done, 10) for done in range(10)]
 
 
 def session(parts, place):
