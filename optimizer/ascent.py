@@ -55,9 +55,9 @@ def latents_of_ascent(parts: Parts, shares: Mapping[str, float]) -> int:
 
 
 def climb(parts: Parts, offer: Offer, n: int, seen: set[str], failures: Counter[FailureCode], round: int) -> Offer:
-    """The offer with what n more latents, a multiple of WAVES, decode to: neighbours, children and relatives of promising crystals.
+    """The offer with what n more latents decode to: neighbours, children and relatives of promising crystals.
 
-    What is admitted is added to `seen`, what is refused counted in `failures`.
+    n is a multiple of WAVES. What is admitted is added to `seen`, what is refused counted in `failures`.
     """
     for wave in range(WAVES if n else 0):
         seed = phase_seed(parts.spec.seed, round, "propose", 1 + wave)
