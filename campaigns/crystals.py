@@ -7,12 +7,15 @@ decimals, so the floats read are the floats written. Site properties and total c
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from pymatgen.core import Structure
 
 
 def crystal_to_json(crystal: Structure) -> str:
     """Structure -> `{"lattice": 3x3, "species": [n], "coords": [n x 3]}`. ValueError where disordered."""
+    if isinstance(crystal, _Unread):
+        return crystal.line()
     if not crystal.is_ordered:
         raise ValueError(f"{crystal.formula} is disordered; only ordered crystals can be recorded")
     return json.dumps(
@@ -30,3 +33,36 @@ def crystal_from_json(text: str) -> Structure:
     """The inverse of `crystal_to_json`: same order of sites, same floats."""
     data = json.loads(text)
     return Structure(data["lattice"], data["species"], data["coords"])
+
+
+def crystal_to_read(text: str) -> Structure:
+    """What `crystal_from_json` gives, parsed at the first look at it.
+
+    Every round reads the whole ledger, and all but the last round's crystals are looked up by their lines alone: a
+    structure is fifty times as large as its line and takes fifty times as long to read.
+    """
+    found = object.__new__(_Unread)
+    found.__dict__["_line"] = text
+    return found
+
+
+class _Unread(Structure):
+    """A line that becomes an ordinary Structure when any of its attributes is asked for."""
+
+    def __new__(cls, *arguments: Any, **named: Any) -> Any:
+        return Structure(*arguments, **named)  # what methods make of their own class is ordinary, too
+
+    def line(self) -> str:
+        return str(self.__dict__["_line"])
+
+    def __getattr__(self, name: str) -> Any:
+        line = self.__dict__.get("_line")
+        if line is None or name.startswith("__"):
+            raise AttributeError(name)
+        self.__dict__.update(crystal_from_json(line).__dict__)
+        self.__class__ = Structure  # type: ignore[assignment]
+        self.__dict__.pop("_line", None)
+        return getattr(self, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return crystal_to_read, (self.line(),)

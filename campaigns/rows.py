@@ -10,7 +10,7 @@ from typing import Any
 from pymatgen.core import Structure
 from sqlalchemy import Row
 
-from campaigns.crystals import crystal_from_json, crystal_to_json
+from campaigns.crystals import crystal_to_json, crystal_to_read
 from campaigns.errors import LedgerError
 from campaigns.ledger import GeneratorRecord, Latent
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
@@ -43,7 +43,7 @@ def read_candidate(row: Row[Any]) -> Candidate:
         id=row.id,
         round=row.round,
         arm=row.arm,
-        crystal=crystal_from_json(row.crystal),
+        crystal=crystal_to_read(row.crystal),
         z=None if row.z is None else tuple(row.z),
         generator_version=row.generator_version,
         parent=row.parent,
@@ -111,7 +111,7 @@ def read_outcomes(rows: Iterable[Any]) -> dict[str, tuple[StageOutcome, ...]]:
         if row.position == 0:
             crystal = None
         if row.failure is None and (crystal is None or row.crystal is not None):
-            crystal = crystal_from_json(row.crystal or row.proposed)
+            crystal = crystal_to_read(row.crystal or row.proposed)
         outcome = _read_outcome(row, crystal)
         stage = StageOutcome(row.stage, row.oracle_version, outcome)
         found[row.candidate_id] = (*found.get(row.candidate_id, ()), stage)

@@ -11,6 +11,8 @@ import torch
 from pymatgen.core import Structure
 from torch import Tensor
 
+from campaigns.crystals import crystal_to_json
+
 MOST_ROWS = 262_144  # of about a kilobyte each with what they are found by
 
 _known: OrderedDict[Hashable, Tensor] = OrderedDict()
@@ -45,7 +47,4 @@ def rows_of(crystals: Sequence[Structure], what: Hashable, compute: Callable[[Se
 
 def _digest(crystal: Structure) -> bytes:
     """Of cell, sites and species as they stand, to the last bit."""
-    digest = blake2b(crystal.lattice.matrix.tobytes(), digest_size=16)
-    for site in crystal:
-        digest.update(site.species_string.encode() + b" " + site.frac_coords.tobytes())
-    return digest.digest()
+    return blake2b(crystal_to_json(crystal).encode(), digest_size=16).digest()
