@@ -77,15 +77,21 @@ class Evidence:
         return {**counts, "none": len(self.candidates) - len(self.latents)}
 
 
-def evidence(parts: Parts, store: CampaignStore, horizon: Horizon | None = None) -> Evidence:
+def evidence(
+    parts: Parts,
+    store: CampaignStore,
+    horizon: Horizon | None = None,
+    *,
+    proposed: Sequence[Candidate] | None = None,
+) -> Evidence:
     """What was evaluated, with the latents of `parts.generator`; those the ledger lacks are found now. With a `horizon`
-    only what lies within it.
+    only what lies within it. `proposed` are the store's candidates where they were read already.
     """
     outcomes, rounds = store.outcomes(), store.rounds()
     if horizon is not None:
         outcomes = {name: outcomes[name] for name in horizon.seen}
         rounds = [record for record in rounds if record.round < horizon.number]
-    candidates = tuple(c for c in store.candidates() if c.id in outcomes)
+    candidates = tuple(c for c in (store.candidates() if proposed is None else proposed) if c.id in outcomes)
     measured = {c.id: final_crystal(outcomes[c.id], c.crystal) for c in candidates}
     values = tuple(observed_values(outcomes[c.id], parts.objective) for c in candidates)
     known = {name: z for name, z in store.latents(parts.generator.version).items() if name in measured}

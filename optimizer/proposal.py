@@ -67,8 +67,9 @@ def proposal(
     round's number and the outcomes within that horizon, whatever else the ledger holds.
     """
     seed = phase_seed(parts.spec.seed, round, "propose")
-    known = evidence(parts, store, horizon)
-    proposed = [c for c in store.candidates() if c.round < round]
+    proposed = store.candidates()
+    known = evidence(parts, store, horizon, proposed=proposed)
+    proposed = [c for c in proposed if c.round < round]
     region = trust_region(known.history(), parts.objective, parts.generator.latent_dim)
     shares = arm_shares([c.arm for c in known.candidates], known.values, parts.objective)
     marks = _marks(proposed, known)
