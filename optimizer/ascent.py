@@ -25,7 +25,8 @@ from optimizer.protocols import ProposalContext
 from optimizer.trust_region import TrustRegion, latent_pool
 from surrogates.protocols import FittedSurrogate
 
-WAVES = 6
+WAVES = 6  # where there are latents enough
+LEAST = 16  # latents in a wave: fewer take as long to decode
 PROMISING = 8  # crystals that a wave is drawn around
 STEP = 0.3  # of a neighbour, in standard deviations of the prior
 MIX: Mapping[str, float] = MappingProxyType({"trust_region": 0.4, "crossover": 0.2, "substitution": 0.4})
@@ -51,18 +52,24 @@ def latents_of_ascent(parts: Parts, shares: Mapping[str, float]) -> int:
     """How many of the round's latents are drawn after the fit; none where only a user's list is chosen from."""
     if parts.spec.candidates is not None and parts.spec.candidates.only:
         return 0
-    return int(parts.spec.pool_size * shares[ASCENT]) // WAVES * WAVES
+    n = int(parts.spec.pool_size * shares[ASCENT])
+    return n - n % _waves(n)
+
+
+def _waves(n: int) -> int:
+    return max(1, min(WAVES, n // LEAST))
 
 
 def climb(parts: Parts, offer: Offer, n: int, seen: set[str], failures: Counter[FailureCode], round: int) -> Offer:
     """The offer with what n more latents decode to: neighbours, children and relatives of promising crystals.
 
-    n is a multiple of WAVES. What is admitted is added to `seen`, what is refused counted in `failures`.
+    n is as `latents_of_ascent` gives it. What is admitted is added to `seen`, what is refused counted in `failures`.
     """
-    for wave in range(WAVES if n else 0):
+    waves = _waves(n)
+    for wave in range(waves):
         seed = phase_seed(parts.spec.seed, round, "propose", 1 + wave)
         promising = TrustRegion(offer.pool.z[offer.chosen(parts, PROMISING, seed)], STEP)
-        drawn, arms = latent_pool(promising, n // WAVES, parts.generator.latent_dim, seed, mix=MIX)
+        drawn, arms = latent_pool(promising, n // waves, parts.generator.latent_dim, seed, mix=MIX)
         more, refused = decoded_pool(parts, drawn, arms, seen, seed)
         failures.update(refused)
         if len(more):

@@ -134,8 +134,8 @@ def test_interrupts_by_their_number(alone, optimize, write, undisturbed, tmp_pat
 def test_rules_and_budgets_of_single_oracles_decide_alike_after_an_interruption(
     alone, optimize, write, undisturbed, tmp_path
 ):
-    """Half of what earlier rounds measured goes on to the density, five at most, whatever order the workers end in."""
-    density = {"kind": "density", "only_if": {"bulk_ang3_atom": {"lowest": 0.5}}, "max_calls": 5}
+    """A quarter of what was measured goes on to the density, five at most, whatever order the workers end in."""
+    density = {"kind": "density", "only_if": {"bulk_ang3_atom": {"lowest": 0.25}}, "max_calls": 5}
     campaign = probed_campaign(
         oracles=[*probed_campaign()["oracles"], density],
         objectives={"bulk_ang3_atom": "minimize"},

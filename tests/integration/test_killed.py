@@ -29,14 +29,14 @@ MOMENTS = [  # in the order in which a campaign comes by; every child goes on wh
     [f"{STORE}.finish_phase", "before", 1],  # everything of the round recorded
     ["generative.models.wyckoff_vae:WyckoffVae.align", "before", 1],  # aligning what was measured
     ["generative.models.wyckoff_vae:WyckoffVae.decode", "after", 1],  # proposing
-    ["optimizer.proposal:_choose", "after", 1],  # proposed, not written
+    ["optimizer.proposal:climb", "after", 1],  # proposed, not written
     [f"{STORE}.record", "before", 2],
     ["generative.refinement:loss_terms", "before", 2],  # inside a refinement
     ["optimizer.refinement:prior_samples", "before", 2],  # judging it
     ["campaigns.artifacts:os.replace", "before", 1],  # weights half stored
     ["campaigns.artifacts:Artifacts.put", "after", 1],  # between the file and its row
     [f"{STORE}.finish_phase", "after", 1],  # the new generator is accepted
-    ["optimizer.proposal:_choose", "before", 1],  # with the new generator
+    ["optimizer.proposal:climb", "before", 1],  # with the new generator
     [f"{STORE}.record", "after", 1],
     ["generative.refinement:loss_terms", "before", 3],
     ["optimizer.export:write_formats", "before", 1],  # inside the export

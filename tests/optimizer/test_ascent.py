@@ -100,4 +100,4 @@ def test_a_round_draws_as_many_latents_as_the_pool_is_large(parts, tmp_path):
     arms = Counter(made.figures["pool"]["arms"])
     assert arms[ASCENT] > 0
     assert arms.total() + sum(made.failures.values()) == SPEC.pool_size
-    assert latents_of_ascent(parts, FIRST_SHARES) == 30
+    assert latents_of_ascent(parts, FIRST_SHARES) == 32
