@@ -27,7 +27,7 @@ from torch import Tensor
 
 from campaigns.spec import Objective, SearchSpace
 from optimizer.acquisition import log_nei
-from optimizer.ascent import MIX, PROMISING, STEP, WAVES
+from optimizer.ascent import MIX, PROMISING, STEP, wave_sizes
 from optimizer.objective import CampaignObjective
 from optimizer.portfolio import ASCENT, FIRST_SHARES
 from optimizer.protocols import ProposalContext
@@ -66,9 +66,9 @@ def propose(z: Tensor, y: Tensor, seed: int, before: Any) -> tuple[float, Any, T
     context = ProposalContext(pool, z, torch.empty(0, DIMENSIONS, dtype=torch.float64), CPU, SearchSpace())
     acquisition = log_nei.build(log_nei.Params())
     mix = {arm: share for arm, share in MIX.items() if arm != "substitution"}  # there are no crystals here
-    for wave in range(WAVES):
+    for wave, size in enumerate(wave_sizes(POOL - first, len(z))):
         promising = TrustRegion(pool[acquisition.propose(fitted, OBJECTIVE, context, q=PROMISING, seed=seed)], STEP)
-        more, _ = latent_pool(promising, (POOL - first) // WAVES, DIMENSIONS, seed + wave, mix=mix)
+        more, _ = latent_pool(promising, size, DIMENSIONS, seed + wave, mix=mix)
         pool = torch.cat([pool, more])
         context = replace(context, pool=pool)
     chosen = acquisition.propose(fitted, OBJECTIVE, context, q=BATCH, seed=seed)

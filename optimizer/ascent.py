@@ -27,6 +27,7 @@ from surrogates.protocols import FittedSurrogate
 
 WAVES = 6  # where there are latents enough
 LEAST = 16  # latents in a wave: fewer take as long to decode
+OBSERVED = 600  # rows of the surrogate times waves: with more it is the choosing that takes long
 PROMISING = 8  # crystals that a wave is drawn around
 STEP = 0.3  # of a neighbour, in standard deviations of the prior
 MIX: Mapping[str, float] = MappingProxyType({"trust_region": 0.4, "crossover": 0.2, "substitution": 0.4})
@@ -52,24 +53,24 @@ def latents_of_ascent(parts: Parts, shares: Mapping[str, float]) -> int:
     """How many of the round's latents are drawn after the fit; none where only a user's list is chosen from."""
     if parts.spec.candidates is not None and parts.spec.candidates.only:
         return 0
-    n = int(parts.spec.pool_size * shares[ASCENT])
-    return n - n % _waves(n)
+    return int(parts.spec.pool_size * shares[ASCENT])
 
 
-def _waves(n: int) -> int:
-    return max(1, min(WAVES, n // LEAST))
+def wave_sizes(n: int, observed: int) -> list[int]:
+    """How n latents are divided, where the surrogate rests on so many rows."""
+    waves = max(1, min(WAVES, n // LEAST, OBSERVED // max(1, observed)))
+    return [n * (i + 1) // waves - n * i // waves for i in range(waves)]
 
 
 def climb(parts: Parts, offer: Offer, n: int, seen: set[str], failures: Counter[FailureCode], round: int) -> Offer:
     """The offer with what n more latents decode to: neighbours, children and relatives of promising crystals.
 
-    n is as `latents_of_ascent` gives it. What is admitted is added to `seen`, what is refused counted in `failures`.
+    What is admitted is added to `seen`, what is refused counted in `failures`.
     """
-    waves = _waves(n)
-    for wave in range(waves):
+    for wave, size in enumerate(wave_sizes(n, len(offer.observed))):
         seed = phase_seed(parts.spec.seed, round, "propose", 1 + wave)
         promising = TrustRegion(offer.pool.z[offer.chosen(parts, PROMISING, seed)], STEP)
-        drawn, arms = latent_pool(promising, n // waves, parts.generator.latent_dim, seed, mix=MIX)
+        drawn, arms = latent_pool(promising, size, parts.generator.latent_dim, seed, mix=MIX)
         more, refused = decoded_pool(parts, drawn, arms, seen, seed)
         failures.update(refused)
         if len(more):

@@ -11,7 +11,7 @@ import torch
 from campaigns.spec import parse_spec
 from campaigns.store import CampaignStore
 from generative.representations.wyckoff import fingerprint
-from optimizer.ascent import ASCENT, Offer, climb, latents_of_ascent
+from optimizer.ascent import ASCENT, Offer, climb, latents_of_ascent, wave_sizes
 from optimizer.build import build
 from optimizer.pool import pool_of
 from optimizer.portfolio import FIRST_SHARES
@@ -101,3 +101,12 @@ def test_a_round_draws_as_many_latents_as_the_pool_is_large(parts, tmp_path):
     assert arms[ASCENT] > 0
     assert arms.total() + sum(made.failures.values()) == SPEC.pool_size
     assert latents_of_ascent(parts, FIRST_SHARES) == 32
+
+
+def test_waves_are_fewer_where_a_pool_is_small_or_choosing_takes_long():
+    assert wave_sizes(180, 48) == [30] * 6
+    assert wave_sizes(100, 48) == [16, 17, 17, 16, 17, 17]
+    assert wave_sizes(11, 48) == [11]
+    assert wave_sizes(180, 250) == [90, 90]
+    assert wave_sizes(180, 5000) == [180]
+    assert wave_sizes(0, 0) == [0]
