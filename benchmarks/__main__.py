@@ -73,7 +73,8 @@ def _run(arguments: argparse.Namespace) -> None:
     print(f"command: {command}")
     task = build_named("tasks", arguments.task, TaskContext(arguments.data, arguments.out / "cache"))
     print(f"task {task.name}: {', '.join(f'{k} {v}' for k, v in task.figures.items() if not isinstance(v, dict))}")
-    arguments.budget = arguments.budget or calls_of(arguments.task)
+    if arguments.budget is None:
+        arguments.budget = calls_of(arguments.task)
     with closing(task), one_thread():
         for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
             for name in arguments.arms.split(","):

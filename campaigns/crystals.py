@@ -38,8 +38,8 @@ def crystal_from_json(text: str) -> Structure:
 def crystal_to_read(text: str) -> Structure:
     """What `crystal_from_json` gives, parsed at the first look at it.
 
-    Every round reads the whole ledger, and all but the last round's crystals are looked up by their lines alone: a
-    structure is fifty times as large as its line and takes fifty times as long to read.
+    Every round reads the whole ledger, and all but the last round's crystals are looked up by their lines alone, which
+    take less memory and are there at once.
     """
     found = object.__new__(_Unread)
     found.__dict__["_line"] = text

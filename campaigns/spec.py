@@ -379,6 +379,11 @@ class CampaignSpec(Strict):
     budget: Budget = Field(description="When to stop, like {oracle_calls: 48}.")
     export: Export = Field(Export(), description="What `optimize export` writes.")
 
+    @property
+    def only_listed(self) -> bool:
+        """Nothing but what stands in `candidates` may be proposed."""
+        return self.candidates is not None and self.candidates.only
+
     @model_validator(mode="before")
     @classmethod
     def _large_batches_are_drawn(cls, value: Any) -> Any:

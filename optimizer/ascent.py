@@ -26,8 +26,8 @@ from optimizer.trust_region import TrustRegion, latent_pool
 from surrogates.protocols import FittedSurrogate
 
 WAVES = 6  # where there are latents enough
-LEAST = 16  # latents in a wave: fewer take as long to decode
-OBSERVED = 600  # rows of the surrogate times waves: with more it is the choosing that takes long
+LEAST = 16  # latents in a wave: each has a decode and a choice of its own
+ROWS = 600  # of the surrogate, over all waves: each wave chooses anew, and that takes longer with every row
 PROMISING = 8  # crystals that a wave is drawn around
 STEP = 0.3  # of a neighbour, in standard deviations of the prior
 MIX: Mapping[str, float] = MappingProxyType({"trust_region": 0.4, "crossover": 0.2, "substitution": 0.4})
@@ -51,14 +51,12 @@ class Offer:
 
 def latents_of_ascent(parts: Parts, shares: Mapping[str, float]) -> int:
     """How many of the round's latents are drawn after the fit; none where only a user's list is chosen from."""
-    if parts.spec.candidates is not None and parts.spec.candidates.only:
-        return 0
-    return int(parts.spec.pool_size * shares[ASCENT])
+    return 0 if parts.spec.only_listed else int(parts.spec.pool_size * shares[ASCENT])
 
 
 def wave_sizes(n: int, observed: int) -> list[int]:
     """How n latents are divided, where the surrogate rests on so many rows."""
-    waves = max(1, min(WAVES, n // LEAST, OBSERVED // max(1, observed)))
+    waves = max(1, min(WAVES, n // LEAST, ROWS // max(1, observed)))
     return [n * (i + 1) // waves - n * i // waves for i in range(waves)]
 
 

@@ -126,7 +126,7 @@ def _listed(spec: CampaignSpec, folder: Path, references: ReferenceTable, genera
         listed = load_candidates(spec, folder)
     except ValueError as error:
         raise SpecError("candidates", " ".join(str(error).split())) from error
-    if listed is not None and spec.candidates is not None and spec.candidates.only:
+    if listed is not None and spec.only_listed:
         kept, refused = listed.screened(generator, spec.space, references, allow_known=spec.propose_known)
         if not kept:
             known = "" if spec.propose_known else ", or write `propose_known: true`"

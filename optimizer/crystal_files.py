@@ -59,7 +59,7 @@ def read_crystals(path: Path) -> Iterator[FileCrystal]:
 
 
 def number_of_crystals(path: Path) -> int:
-    """How many `read_crystals` will yield; raises as it does. Nothing is parsed."""
+    """How many `read_crystals` will yield; raises as it does. CIFs are counted, not parsed."""
     try:
         return sum(1 for _ in read_rows(path, "cif"))
     except UserError as error:

@@ -96,9 +96,8 @@ def _list_in_words(parts: Parts, listed: CandidateList) -> str:
     kept, refused = listed.screened(
         parts.base, parts.spec.space, parts.references, allow_known=parts.spec.propose_known
     )
-    only = parts.spec.candidates is not None and parts.spec.candidates.only
     passed = f" (passed over: {in_words(refused)})" if refused else ""
-    return f"{len(kept)} of a list{', nothing else' if only else ', beside what is decoded'}{passed}"
+    return f"{len(kept)} of a list{', nothing else' if parts.spec.only_listed else ', beside what is decoded'}{passed}"
 
 
 def _gate_in_words(oracle: OracleSpec) -> str:

@@ -53,7 +53,7 @@ def pool_of(
     many of the decoded were refused by which code. `seen` holds the campaign's fingerprints; the pool's are added.
     """
     listed = _from_list(parts, seen)
-    if parts.spec.candidates is not None and parts.spec.candidates.only:
+    if parts.spec.only_listed:
         return listed, Counter()
     drawn, arms = latent_pool(region, n, parts.generator.latent_dim, seed, mix=shares)
     decoded, failures = decoded_pool(parts, drawn, arms, seen, seed)

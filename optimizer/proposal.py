@@ -119,8 +119,8 @@ def proposal(
 
 def _drawn(parts: Parts) -> int:
     """Latents decoded, and crystals of the list."""
-    only = parts.spec.candidates is not None and parts.spec.candidates.only
-    return (0 if only else parts.spec.pool_size) + (0 if parts.listed is None else len(parts.listed.crystals))
+    latents = 0 if parts.spec.only_listed else parts.spec.pool_size
+    return latents + (0 if parts.listed is None else len(parts.listed.crystals))
 
 
 def _marks(proposed: Sequence[Candidate], known: Evidence) -> set[str]:
