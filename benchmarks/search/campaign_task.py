@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmarks.search.crystals import screened
 from benchmarks.search.protocols import BATCH, Answer, History, Proposal, TaskContext
 from campaigns.crystals import crystal_from_json, crystal_to_json
-from campaigns.records import Measured, StageOutcome, final_crystal, first_failure
+from campaigns.records import StageOutcome, all_flags, final_crystal, first_failure
 from campaigns.spec import CampaignSpec, parse_spec
 from generative.protocols import Generator
 from optimizer.build import Parts
@@ -85,13 +85,12 @@ class CampaignTask:
 
     def _answer(self, stages: Sequence[StageOutcome], proposed: Any) -> Answer:
         failed = first_failure(stages)
-        flags = sorted({flag for each in stages if isinstance(each.outcome, Measured) for flag in each.outcome.flags})
         return Answer(
             final_crystal(stages, proposed),
             None,
             observed_values(stages, self.objective),
             failed.code.value if failed else None,
-            flags=tuple(flags),
+            flags=tuple(sorted(all_flags(stages))),
         )
 
     def _placed(self, answers: Sequence[Answer]) -> list[Answer]:

@@ -107,7 +107,7 @@ class LatentoreArm:
         # the encoder's means, by whose distances the pool charges
         for (name, _), place in zip(others, generator.encode([crystal for _, crystal in others]), strict=True):
             if isinstance(place, torch.Tensor):
-                latents[name] = Latent(tuple(place.tolist()), "nearest")
+                latents[name] = Latent(place.tolist(), "nearest")
         store.add_latents(generator.version, latents)
         for name, answer in told:
             store.record(name, self._stages(answer))
