@@ -45,9 +45,14 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     num_samples: int = Field(256, ge=16, le=4096, description="Quasi-Monte-Carlo samples of the posterior.")
     shortlist: int = Field(
-        256,
+        64,
         ge=1,
         description="Pool rows kept for the batch after the first choice, by their score as single points.",
+    )
+    baseline: int = Field(
+        400,
+        ge=1,
+        description="Measured rows, the best by the posterior's mean, that an improvement is judged against.",
     )
     chunk: int = Field(256, ge=1, description="Pool rows scored at once; bounds the memory.")
 
@@ -57,12 +62,6 @@ class LogNEI:
     """Greedy batch choice from a pool, each choice conditioned on the ones before it."""
 
     params: Params
-
-    def criterion(self, fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext) -> Criterion:
-        """Which acquisition function this state calls for; feasibility is judged by the posterior mean."""
-        if not len(_feasible_means(fitted, objective, context)):
-            return "log_feasibility"
-        return "log_nei" if len(objective.goals) == 1 else "log_nehvi"
 
     def propose(
         self,
@@ -92,14 +91,16 @@ class LogNEI:
         sampler = SobolQMCNormalSampler(torch.Size([self.params.num_samples]), seed=seed)
         constraints = objective.constraint_callables()
         pending = _on(context, context.pending) if len(context.pending) else None
-        criterion = self.criterion(fitted, objective, context)
+        means = self._means(fitted, objective, context)
+        feasible = _feasible(objective, means)
+        criterion = _criterion(objective, feasible)
         log.info("acquisition function: %s", criterion)
         if criterion == "log_feasibility":
             return qLogProbabilityOfFeasibility(fitted.model, constraints, sampler=sampler, X_pending=pending)
-        utilities = objective.utility(_feasible_means(fitted, objective, context))
+        utilities = objective.utility(feasible)
         scale = _spread(utilities)
         shared: dict[str, Any] = {
-            "X_baseline": _on(context, context.observed_z),
+            "X_baseline": _on(context, context.observed_z)[_leading(objective, means, self.params.baseline)],
             "sampler": sampler,
             "constraints": constraints,
             "X_pending": pending,
@@ -119,6 +120,14 @@ class LogNEI:
         return qLogNoisyExpectedHypervolumeImprovement(
             fitted.model, list(reference_point(points)), objective=several, **shared
         )
+
+    def _means(self, fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext) -> Tensor:
+        """Posterior means of what was measured, `[k, m]`, in parts: no covariance among them is needed."""
+        parts = _on(context, context.observed_z).split(self.params.chunk)
+        if not len(context.observed_z):
+            return torch.empty(0, len(objective.outcomes), dtype=torch.float64)
+        with torch.no_grad():
+            return torch.cat([cast(GPyTorchPosterior, fitted.model.posterior(rows)).mean for rows in parts])
 
     def _greedy(self, function: Any, context: ProposalContext, q: int) -> Tensor:
         """What optimize_acqf_discrete does for q > 1, but in indices and with a shortlist after the first choice.
@@ -153,14 +162,26 @@ def _on(context: ProposalContext, z: Tensor) -> Tensor:
     return z.to(device=context.device, dtype=torch.float64)
 
 
-def _feasible_means(fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext) -> Tensor:
-    """Posterior means `[f, m]` of the measured latents that are feasible in the mean."""
-    if len(context.observed_z) == 0:
-        return torch.empty(0, len(objective.outcomes), dtype=torch.float64)
-    with torch.no_grad():
-        means = cast(GPyTorchPosterior, fitted.model.posterior(_on(context, context.observed_z))).mean
+def _feasible(objective: CampaignObjective, means: Tensor) -> Tensor:
+    """Those of the outcomes `[k, m]` that break no constraint."""
     overshoot = torch.stack([constraint(means) for constraint in objective.constraint_callables()], dim=-1)
     return means[(overshoot <= 0).all(dim=-1)]
+
+
+def _criterion(objective: CampaignObjective, feasible: Tensor) -> Criterion:
+    """Which acquisition function is called for, where these posterior means are feasible."""
+    if not len(feasible):
+        return "log_feasibility"
+    return "log_nei" if len(objective.goals) == 1 else "log_nehvi"
+
+
+def _leading(objective: CampaignObjective, means: Tensor, at_most: int) -> Tensor:
+    """Rows that may be the best, in the order they were measured: all, or the best by their means."""
+    if len(means) <= at_most:
+        return torch.arange(len(means), device=means.device)
+    names = objective.properties
+    values = [dict(zip(names, row, strict=True)) if likely >= 0.5 else None for *row, likely in means.tolist()]
+    return torch.tensor(sorted(objective.ranking(values)[:at_most]), device=means.device)
 
 
 def _spread(utilities: Tensor) -> Tensor:

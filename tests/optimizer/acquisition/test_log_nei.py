@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from botorch.acquisition.logei import qLogNoisyExpectedImprovement, qLogProbabilityOfFeasibility
+from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from torch import Tensor
 
 from campaigns.spec import Constraint, Objective, SearchSpace
 from optimizer.acquisition import log_nei
 from optimizer.acquisition import random as random_choice
+from optimizer.numerical_notices import expected_notices
 from optimizer.objective import CampaignObjective
 from optimizer.protocols import Acquisition, ProposalContext
 from optimizer.trust_region import Observation, latent_pool, trust_region
@@ -16,6 +19,11 @@ from surrogates.models import exact_gp
 from surrogates.protocols import FittedSurrogate, SurrogateContext
 
 CPU = torch.device("cpu")
+NAMES = {
+    qLogProbabilityOfFeasibility: "log_feasibility",
+    qLogNoisyExpectedImprovement: "log_nei",
+    qLogNoisyExpectedHypervolumeImprovement: "log_nehvi",
+}
 MAXIMIZE = CampaignObjective((("y_gpa", Objective(goal="maximize")),), (("c_ev", Constraint(max=0.5)),))
 
 
@@ -39,7 +47,9 @@ def _choose(objective, fitted, context, q=1, **params) -> list[int]:
 
 
 def _criterion(objective, fitted, context) -> str:
-    return log_nei.build(log_nei.Params()).criterion(fitted, objective, context)
+    with expected_notices():
+        function = log_nei.build(log_nei.Params())._function(fitted, objective, context, seed=0)
+    return NAMES[type(function)]
 
 
 GRID = _line(*[i / 4 for i in range(-8, 9)])
@@ -113,6 +123,18 @@ def test_chunks_and_shortlist_do_not_change_the_batch(params):
     context = _context(pool, z)
     full = _choose(MAXIMIZE, fitted, context, q=4, shortlist=60, chunk=60)
     assert _choose(MAXIMIZE, fitted, context, q=4, **params) == full
+
+
+@pytest.mark.parametrize("goals", [1, 2])
+def test_rows_that_cannot_be_the_best_are_no_baseline(goals):
+    z = torch.randn(40, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    pool = torch.randn(60, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    both = (("y_gpa", Objective(goal="maximize")), ("b_gpa", Objective(goal="maximize")))
+    objective = CampaignObjective(both[:goals], MAXIMIZE.bounds)
+    values = [{"y_gpa": float(row[0]), "c_ev": float(row[1]), "b_gpa": float(-row[0] + row[2])} for row in z]
+    fitted = _fit(objective, z, [None if i % 9 == 0 else each for i, each in enumerate(values)])
+    context = _context(pool, z)
+    assert _choose(objective, fitted, context, q=4, baseline=20) == _choose(objective, fitted, context, q=4)
 
 
 D = 16
