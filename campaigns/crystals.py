@@ -7,6 +7,7 @@ decimals, so the floats read are the floats written. Site properties and total c
 from __future__ import annotations
 
 import json
+from sys import intern
 from typing import Any
 
 from pymatgen.core import Structure
@@ -39,10 +40,11 @@ def crystal_to_read(text: str) -> Structure:
     """What `crystal_from_json` gives, parsed at the first look at it.
 
     Every round reads the whole ledger, and all but the last round's crystals are looked up by their lines alone, which
-    take less memory and are there at once.
+    take less memory and are there at once. Equal lines are one string: a relaxed crystal is often the proposed one, and
+    what remembers something of a crystal may do so by its line.
     """
     found = object.__new__(_Unread)
-    found.__dict__["_line"] = text
+    found.__dict__["_line"] = intern(text)
     return found
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from campaigns.owner import Owner
-from campaigns.records import Candidate, StageOutcome
+from campaigns.records import Candidate, StageOutcome, packed
 
 STANDS_FOR = ("relaxed", "proposed", "nearest")
 LONGEST_SILENCE = timedelta(minutes=10)
@@ -42,7 +42,7 @@ class GeneratorRecord:
     added_at: str = ""  # UTC, ISO 8601
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Latent:
     """The latent of a candidate under one generator, and which crystal of the candidate it is.
 
@@ -50,10 +50,11 @@ class Latent:
     `nearest`: nothing that decodes to either was found; z is the encoder's mean.
     """
 
-    z: tuple[float, ...]  # [d]
+    z: Sequence[float]  # [d]
     stands_for: str
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "z", packed(self.z))
         if self.stands_for not in STANDS_FOR:
             raise ValueError(f"a latent stands for one of {', '.join(STANDS_FOR)}, not {self.stands_for!r}")
 

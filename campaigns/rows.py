@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from sys import intern
 from typing import Any
 
 from pymatgen.core import Structure
@@ -42,12 +43,12 @@ def read_candidate(row: Row[Any]) -> Candidate:
     return Candidate(
         id=row.id,
         round=row.round,
-        arm=row.arm,
+        arm=intern(row.arm),
         crystal=crystal_to_read(row.crystal),
-        z=None if row.z is None else tuple(row.z),
-        generator_version=row.generator_version,
+        z=row.z,
+        generator_version=intern(row.generator_version),
         parent=row.parent,
-        predicted={name: (mean, sd) for name, (mean, sd) in row.predicted.items()},
+        predicted={intern(name): (mean, sd) for name, (mean, sd) in row.predicted.items()},
     )
 
 
@@ -113,7 +114,7 @@ def read_outcomes(rows: Iterable[Any]) -> dict[str, tuple[StageOutcome, ...]]:
         if row.failure is None and (crystal is None or row.crystal is not None):
             crystal = crystal_to_read(row.crystal or row.proposed)
         outcome = _read_outcome(row, crystal)
-        stage = StageOutcome(row.stage, row.oracle_version, outcome)
+        stage = StageOutcome(intern(row.stage), intern(row.oracle_version), outcome)
         found[row.candidate_id] = (*found.get(row.candidate_id, ()), stage)
     return found
 
@@ -123,7 +124,7 @@ def _read_outcome(row: Any, crystal: Structure | None) -> Measured | Failed:
         return Failed(FailureCode(row.failure), row.message, row.seconds)
     assert crystal is not None  # a measured stage has one, by the caller
     return Measured(
-        values=row.properties,
+        values={intern(name): value for name, value in row.properties.items()},
         crystal=crystal,
         flags=tuple(row.flags),
         details=row.details,

@@ -441,7 +441,7 @@ class CampaignStore:
             .order_by(candidates.c.seq)
         )
         with self._read() as connection:
-            return {name: Latent(tuple(z), stands_for) for name, z, stands_for in connection.execute(query)}
+            return {name: Latent(z, stands_for) for name, z, stands_for in connection.execute(query)}
 
     def add_generator(self, version: str, artifact_sha: str | None, figures: Mapping[str, Any], accepted: bool) -> bool:
         """Note a generator; its artifact must be stored first. False, no change, where it was there."""

@@ -12,7 +12,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds of every measurement by oracle version, and of every proposal of a round."""
+    """Seconds of every measurement by oracle version, and of every proposal of a round that had crystals to choose
+    from."""
 
     oracles: dict[str, list[float]] = field(default_factory=dict)
     proposals: list[float] = field(default_factory=list)
@@ -27,14 +28,14 @@ def read_timings(ledger: Path) -> Timings:
             for version, seconds in connection.execute(query):
                 found.setdefault(str(version), []).append(float(seconds))
             # a proposal beside the oracles says how long it took; others took what passed since the phase before
-            query = "SELECT phase, finished_at, json_extract(figures, '$.seconds') FROM rounds ORDER BY seq"
-            phases = connection.execute(query).fetchall()
-            ended = [(str(phase), datetime.fromisoformat(at).timestamp(), said) for phase, at, said in phases]
+            columns = "phase, finished_at, json_extract(figures, '$.seconds'), json_extract(figures, '$.pool.admitted')"
+            phases = connection.execute(f"SELECT {columns} FROM rounds ORDER BY seq").fetchall()
+            ended = [(str(phase), datetime.fromisoformat(at).timestamp(), *said) for phase, at, *said in phases]
     except (sqlite3.Error, ValueError, TypeError):
         return Timings()
     proposals = [
         at - before if said is None else float(said)
-        for (_, before, _), (phase, at, said) in pairwise(ended)
-        if phase == "propose"
+        for (_, before, *_), (phase, at, said, admitted) in pairwise(ended)
+        if phase == "propose" and admitted != 0
     ]
     return Timings(found, proposals)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 
 import torch
 from pymatgen.core import Structure
@@ -22,7 +22,7 @@ from optimizer.build import Parts
 from optimizer.phases import phase_seed
 
 LEDGERS = 20  # the latest so many are looked at
-FEWEST = 3  # measurements that a median is taken of
+FEWEST = 3  # measurements that a mean is taken of
 LOOKED_UP = 0.02  # an answer in less than this share of the typical time was remembered, not computed
 TYPICAL_PROPOSAL_S = 10.0  # a pool of 1,024 on two cores: 4 to 15 s, growing with what was measured
 STATED = ("python", "external")  # kinds whose typical time stands in the campaign file
@@ -72,14 +72,14 @@ def _measured(ledgers: Mapping[str, Timings], version: str, typical: float) -> C
     for folder, timings in ledgers.items():
         computed = [s for s in timings.oracles.get(version, ()) if s > LOOKED_UP * typical]
         if len(computed) >= FEWEST:
-            return Cost(median(computed), f"median of {len(computed)} in {folder}")
+            return Cost(fmean(computed), f"mean of {len(computed)} in {folder}")
     return None
 
 
 def _proposal(ledgers: Mapping[str, Timings]) -> Cost:
     for folder, timings in ledgers.items():
         if len(timings.proposals) >= FEWEST:
-            return Cost(median(timings.proposals), f"median of {len(timings.proposals)} in {folder}")
+            return Cost(fmean(timings.proposals), f"mean of {len(timings.proposals)} in {folder}")
     return Cost(TYPICAL_PROPOSAL_S, "typical of two cores")
 
 

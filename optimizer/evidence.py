@@ -123,7 +123,7 @@ def find_latents(
         answers = generator.align(list(crystals.values()), within=space)
         for name, answer in zip(crystals, answers, strict=True):
             if isinstance(answer, Alignment):
-                z = tuple(answer.z.tolist())
+                z = answer.z.tolist()
                 if answer.decodes_back:
                     found[name] = Latent(z, stands_for)
                 else:

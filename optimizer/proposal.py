@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from campaigns.crystals import crystal_from_json, crystal_to_json
 from campaigns.ledger import Latent
 from campaigns.records import Candidate
 from campaigns.store import CampaignStore
-from generative.protocols import EncodeFailure
 from generative.representations.wyckoff import fingerprint
 from optimizer.ascent import Offer, climb, latents_of_ascent
 from optimizer.build import Parts
@@ -24,6 +21,7 @@ from optimizer.horizon import Horizon
 from optimizer.phases import Report, phase_seed
 from optimizer.pool import Pool, encoded, pool_of
 from optimizer.portfolio import ASCENT, arm_shares
+from optimizer.row_memory import remembered
 from optimizer.surrogate_inputs import surrogate_inputs
 from optimizer.trust_region import trust_region
 from surrogates.protocols import FittedSurrogate
@@ -126,13 +124,8 @@ def _drawn(parts: Parts) -> int:
 def _marks(proposed: Sequence[Candidate], known: Evidence) -> set[str]:
     """Fingerprints of everything proposed, and of what it relaxed to: measured already."""
     crystals = [*(c.crystal for c in proposed), *known.measured]
-    return {mark for x in crystals if isinstance(mark := _mark(crystal_to_json(x)), str)}
-
-
-@lru_cache(maxsize=65_536)
-def _mark(crystal: str) -> str | EncodeFailure:
-    """Fingerprint of a crystal as JSON: milliseconds each, and every round asks for those of all rounds before."""
-    return fingerprint(crystal_from_json(crystal))
+    marks = remembered(crystals, "fingerprint", lambda some: [fingerprint(x) for x in some])
+    return {mark for mark in marks if isinstance(mark, str)}
 
 
 def _waiting(proposed: Sequence[Candidate], known: Evidence) -> list[Candidate]:
@@ -158,7 +151,7 @@ def _pending_inputs(parts: Parts, pending: Sequence[Candidate], width: int) -> T
 def _candidate(
     parts: Parts, round: int, number: int, pool: Pool, row: int, predicted: Mapping[str, tuple[float, float]]
 ) -> Candidate:
-    z, version = tuple(pool.z[row].tolist()), parts.generator.version
+    z, version = pool.z[row].tolist(), parts.generator.version
     name = f"{round:03d}-{number:04d}"
     return Candidate(name, round, pool.arms[row], pool.crystals[row], z, version, predicted=predicted)
 

@@ -101,12 +101,14 @@ class StartContext:
 
 @dataclass(frozen=True)
 class StartCrystal:
-    """One crystal to begin with. `values` are measurements it came with: they cost no oracle call."""
+    """One crystal to begin with. `values` are measurements it came with: they cost no oracle call; `flags` are what was
+    to be careful about with them."""
 
     crystal: Structure
     values: Mapping[str, float] | None = None
     source: str = ""  # where it came from, for the ledger: a row, a file, a candidate of another campaign
     z: Tensor | None = None  # [d], where it was decoded from a latent
+    flags: tuple[str, ...] = ()
 
 
 class Start(Protocol):

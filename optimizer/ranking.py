@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
-from campaigns.records import Candidate, Measured, StageOutcome, final_crystal, first_failure, last_values
+from campaigns.records import Candidate, StageOutcome, all_flags, final_crystal, first_failure, last_values
 from campaigns.spec import Objective
 from campaigns.store import CampaignStore
 from optimizer.cif import SpaceGroup, as_read_back, space_group
@@ -133,7 +133,7 @@ def _flags(
     stages: tuple[StageOutcome, ...], crystal: Structure, nearest: Novelty, group: SpaceGroup
 ) -> tuple[str, ...]:
     """Every flag of every stage once, in the order they came, then those of the crystal as it is listed."""
-    flags = [flag for stage in stages if isinstance(stage.outcome, Measured) for flag in stage.outcome.flags]
+    flags = list(all_flags(stages))
     if nearest.distance == 0 or crystal.composition.reduced_formula in known_formulas():
         flags.append(FORMULA_KNOWN)
     if group.ambiguous:

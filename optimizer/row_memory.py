@@ -1,4 +1,4 @@
-"""Rows that follow from a crystal alone, computed once in a process: every round asks again for all those measured."""
+"""What follows from a crystal alone, computed once in a process: every round asks again for all those measured."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from hashlib import blake2b
 from threading import Lock
+from typing import Any, TypeVar
 
 import torch
 from pymatgen.core import Structure
@@ -13,21 +14,22 @@ from torch import Tensor
 
 from campaigns.crystals import crystal_to_json
 
-MOST_ROWS = 262_144  # of about a kilobyte each with what they are found by
+MOST = 262_144  # of a kilobyte each at most, with what they are found by
 
-_known: OrderedDict[Hashable, Tensor] = OrderedDict()
+T = TypeVar("T")
+_known: OrderedDict[Hashable, Any] = OrderedDict()
 _lock = Lock()
 
 
-def rows_of(crystals: Sequence[Structure], what: Hashable, compute: Callable[[Sequence[Structure]], Tensor]) -> Tensor:
-    """`compute(crystals)`, `[n, p]`, asked only for those whose row for `what` is not remembered.
+def remembered(
+    crystals: Sequence[Structure], what: Hashable, compute: Callable[[Sequence[Structure]], Sequence[T]]
+) -> list[T]:
+    """`compute(crystals)`, asked only for those of whom nothing is remembered under `what`.
 
-    A row must depend on its crystal and on `what` alone.
+    An answer must depend on its crystal and on `what` alone.
     """
-    if not crystals:
-        return compute([])
     keys = [(what, _digest(crystal)) for crystal in crystals]
-    found: dict[Hashable, Tensor] = {}
+    found: dict[Hashable, T] = {}
     with _lock:
         for key in keys:
             if key in _known:
@@ -35,14 +37,21 @@ def rows_of(crystals: Sequence[Structure], what: Hashable, compute: Callable[[Se
                 found[key] = _known[key]
     lacking = {key: crystal for key, crystal in zip(keys, crystals, strict=True) if key not in found}
     if lacking:
-        # cloned: a row that is kept must not keep the batch that it was computed with
-        rows = [row.clone() for row in compute(list(lacking.values()))]
-        found.update(zip(lacking, rows, strict=True))
+        answers = compute(list(lacking.values()))
+        found.update(zip(lacking, answers, strict=True))
         with _lock:
-            _known.update(zip(lacking, rows, strict=True))
-            while len(_known) > MOST_ROWS:
+            _known.update(zip(lacking, answers, strict=True))
+            while len(_known) > MOST:
                 _known.popitem(last=False)
-    return torch.stack([found[key] for key in keys])
+    return [found[key] for key in keys]
+
+
+def rows_of(crystals: Sequence[Structure], what: Hashable, compute: Callable[[Sequence[Structure]], Tensor]) -> Tensor:
+    """`compute(crystals)`, `[n, p]`, remembered by row."""
+    if not crystals:
+        return compute([])
+    # cloned: a row that is kept must not keep the batch that it was computed with
+    return torch.stack(remembered(crystals, what, lambda some: [row.clone() for row in compute(some)]))
 
 
 def _digest(crystal: Structure) -> bytes:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from threading import Event
 
-from campaigns.errors import CampaignInterrupted
+from campaigns.errors import CampaignInterrupted, UserError
 from campaigns.store import CampaignStore
 from optimizer.build import Parts
 from optimizer.claims import Claims
 from optimizer.evaluation import Evaluator
+from optimizer.freed_memory import return_freed_memory
 from optimizer.gates import exhausted_stage
 from optimizer.json_lines import JsonLines
 from optimizer.live import Live
@@ -59,10 +60,11 @@ class Session:
         return limit is not None and self.hours_before + self._hours() > limit
 
     def tick(self) -> None:
-        """Note the hours since the last time, so that a kill forgets few."""
+        """After a round: note the hours since the last time, so that a kill forgets few."""
         hours, self.since = self._hours(), time.monotonic()
         self.hours_before += hours
         self.store.event(CLOCK, "time spent driving", hours=hours)
+        return_freed_memory()
 
     def _hours(self) -> float:
         return (time.monotonic() - self.since) / 3600
@@ -85,3 +87,5 @@ class Session:
         nothing = "" if self.store.candidates(round) else "nothing was left to propose"
         why = "; ".join(filter(None, (failures_in_words(failures_by_stage(self.store)), nothing)))
         self.say("starved", round, f"{message}. {why}")
+        if not self.store.spent().stage_counts:
+            raise UserError(f"{message}: {why}.", "Loosen what refused most, under `space`.")

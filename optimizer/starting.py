@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from campaigns.errors import SpecError
 from campaigns.records import Candidate, FailureCode, Measured, StageOutcome
@@ -41,7 +41,8 @@ def start_phase(parts: Parts, store: CampaignStore, report: Report) -> None:
     labels = {
         c.id: dict(each.values) for c, (_, each) in zip(candidates, found, strict=True) if each.values is not None
     }
-    store.finish_phase(0, "start", candidates=candidates, failures=failures, figures={"labels": labels})
+    flags = {c.id: list(each.flags) for c, (_, each) in zip(candidates, found, strict=True) if each.flags}
+    store.finish_phase(0, "start", candidates=candidates, failures=failures, figures={"labels": labels, "flags": flags})
     _record_labels(store)
 
 
@@ -49,10 +50,12 @@ def _record_labels(store: CampaignStore) -> None:
     """Write the values that start crystals came with as outcomes of a stage of their own: no oracle was called."""
     start = [record for record in store.rounds() if (record.round, record.phase) == (0, "start")]
     labels: Mapping[str, Mapping[str, float]] = start[0].figures["labels"]
+    doubts: Mapping[str, Sequence[str]] = start[0].figures.get("flags", {})  # absent in older ledgers
     waiting = {c.id: c for c in store.pending()} if labels else {}
     for name, values in labels.items():
         if name in waiting:
-            outcome = Measured(values, waiting[name].crystal, flags=("given_value",))
+            flags = dict.fromkeys((*doubts.get(name, ()), "given_value"))
+            outcome = Measured(values, waiting[name].crystal, flags=tuple(flags))
             store.record(name, [StageOutcome(GIVEN, GIVEN, outcome)])
 
 
@@ -100,5 +103,5 @@ def _admitted_start(
     return taken, failures
 
 
-def _decoded_from(each: StartCrystal) -> tuple[float, ...] | None:
-    return None if each.z is None else tuple(each.z.tolist())
+def _decoded_from(each: StartCrystal) -> list[float] | None:
+    return None if each.z is None else each.z.tolist()

@@ -39,7 +39,7 @@ class Observation:
     """
 
     round: int
-    z: tuple[float, ...] | None
+    z: Sequence[float] | None
     values: Values
 
 

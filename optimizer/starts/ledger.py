@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from campaigns.errors import LedgerError
-from campaigns.records import FailureCode, final_crystal, first_failure, last_values
+from campaigns.records import FailureCode, all_flags, final_crystal, first_failure, last_values
 from campaigns.spec import SearchSpace, Strict
 from campaigns.store import CampaignStore
 from generative.protocols import DecodeFailure, Generator
@@ -46,7 +46,7 @@ class OlderCampaign:
             else:
                 wanted = {name: values[name] for name in self.properties}
                 measured = final_crystal(stages, candidate.crystal)
-                yield StartCrystal(measured, wanted, f"{self.path.name} {candidate.id}")
+                yield StartCrystal(measured, wanted, f"{self.path.name} {candidate.id}", flags=all_flags(stages))
 
 
 def build(params: Params, context: StartContext) -> OlderCampaign:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from pymatgen.core import Lattice, Structure
 
-from optimizer.row_memory import rows_of
+from optimizer.row_memory import remembered, rows_of
 
 
 def test_only_what_is_new_is_computed_and_rows_keep_their_order():
@@ -33,3 +33,16 @@ def test_what_was_given_may_be_changed_without_harm():
     first = rows_of([crystal], "constant", lambda some: torch.ones(len(some), 1, dtype=torch.float64))
     first += 1
     assert rows_of([crystal], "constant", lambda some: torch.empty(0, 1)).tolist() == [[1.0]]
+
+
+def test_anything_that_follows_from_a_crystal_is_remembered():
+    asked: list[int] = []
+
+    def formulas(crystals):
+        asked.append(len(crystals))
+        return [crystal.composition.reduced_formula for crystal in crystals]
+
+    first, second = (Structure(Lattice.cubic(3.0), [symbol], [[0, 0, 0]]) for symbol in ("Po", "Ra"))
+    assert remembered([first, first], "test formula", formulas) == ["Po", "Po"]
+    assert remembered([second, first], "test formula", formulas) == ["Ra", "Po"]
+    assert asked == [1, 1]

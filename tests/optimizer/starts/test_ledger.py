@@ -30,7 +30,8 @@ def older(tmp_path):
         candidates = [Candidate(f"000-000{i}", 0, "x", PROPOSED, None, "g") for i in range(3)]
         store.finish_phase(0, "start", candidates=candidates)
         relaxed = StageOutcome("relax", "1", Measured({"energy_ev_atom": -8.0}, RELAXED))
-        store.record("000-0000", [relaxed, StageOutcome("density", "1", Measured({"density_g_cm3": 15.5}, RELAXED))])
+        guessed = Measured({"density_g_cm3": 15.5}, RELAXED, flags=("predicted",))
+        store.record("000-0000", [relaxed, StageOutcome("density", "1", guessed)])
         store.record("000-0001", [relaxed, StageOutcome("density", "1", Failed(FailureCode.ORACLE_ERROR, ""))])
     return tmp_path
 
@@ -45,6 +46,7 @@ def test_what_was_measured_comes_with_the_crystal_it_belongs_to(older):
     assert good.values == {"density_g_cm3": 15.5}
     assert good.crystal == RELAXED
     assert good.source == "older 000-0000"
+    assert good.flags == ("predicted",)
     assert failed.code is FailureCode.NOT_FOUND
 
 
