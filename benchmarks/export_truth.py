@@ -12,6 +12,7 @@ import argparse
 import sys
 import warnings
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 from ase.io import read
@@ -39,7 +40,7 @@ def main() -> int:
             assert len(read(path)) == len(crystal)
             groups += SpacegroupAnalyzer(crystal, symprec=0.1).get_space_group_number() == row.space_group_number
         energy = single_point_energy(crystal, calculator)
-        gap = float("inf") if isinstance(energy, Failed) else abs(energy - row.energy_ev_atom)
+        gap = float("inf") if isinstance(energy, Failed) else abs(energy - cast(float, row.energy_ev_atom))
         worst = max(worst, gap)
         energies += gap <= 1e-3
     print("command: python -m benchmarks.export_truth", *sys.argv[1:])

@@ -21,7 +21,7 @@ import sys
 from concurrent.futures import as_completed
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -62,6 +62,14 @@ def main() -> int:
     return report([done[name] for _, name in draw(given.data, given.n, given.seed)])
 
 
+class Label(NamedTuple):
+    """What DFT says of a crystal."""
+
+    formula: str
+    formation_energy_ev_atom: float
+    above_hull_ev_atom: float
+
+
 def read(path: Path) -> dict[str, dict[str, Any]]:
     """Finished crystals by id; a line that a kill cut off is left out."""
     rows = {}
@@ -80,14 +88,13 @@ def draw(data: Path, n: int, seed: int) -> list[tuple[str, str]]:
     energy = dict(zip(table.material_ids, table.energies_ev_atom, strict=True))
     usable = [
         name
-        for name, formula in zip(labels.index, labels["formula"], strict=True)
+        for name, label in labels.items()
         if np.isfinite(energy[name])
-        and len(elements := [e.symbol for e in Composition(formula).elements]) > 1
+        and len(elements := [e.symbol for e in Composition(label.formula).elements]) > 1
         and table.elements.missing(elements) is None
     ]
-    kept = labels.loc[usable]
-    first = sorted(kept.index[kept["e_above_hull"] > GROUPS["unstable"]])
-    second = sorted(kept.index[kept["e_above_hull"] == 0])
+    first = sorted(name for name in usable if labels[name].above_hull_ev_atom > GROUPS["unstable"])
+    second = sorted(name for name in usable if labels[name].above_hull_ev_atom == 0)
     rng = random.Random(seed)
     pairs = zip(rng.sample(first, n), rng.sample(second, n), strict=True)
     return [(group, name) for pair in pairs for group, name in zip(GROUPS, pair, strict=True)]
@@ -98,11 +105,11 @@ def judge(group: str, name: str, data: str, formulas: str, most: int) -> dict[st
     import torch
 
     torch.set_num_threads(1)
-    table, label = ReferenceTable.load(), _labels(data).loc[name]
+    table, label = ReferenceTable.load(), _labels(data)[name]
     place = table.material_ids.index(name)
-    composition = Composition(label["formula"])
+    composition = Composition(label.formula)
     by_chgnet = float(table.energies_ev_atom[place])
-    by_dft = _total(table, composition, float(label["formation_energy_per_atom"]))
+    by_dft = _total(table, composition, label.formation_energy_ev_atom)
     alone = table.hull_distance(composition, by_chgnet, without=name)
     judged = judged_distance(
         composition,
@@ -134,7 +141,7 @@ def judge(group: str, name: str, data: str, formulas: str, most: int) -> dict[st
         "material_id": name,
         "formula": composition.reduced_formula,
         "group": group,
-        "label_ev_atom": float(label["e_above_hull"]),
+        "label_ev_atom": label.above_hull_ev_atom,
         **dict(zip(WAYS, values, strict=True)),
         "sparse": judged.distance.sparse,
         "relaxations": sum(each.relaxations for each in judged.made),
@@ -167,13 +174,14 @@ def report(rows: list[dict[str, Any]]) -> int:
 
 
 @cache
-def _labels(data: str) -> pd.DataFrame:
+def _labels(data: str) -> dict[str, Label]:
     columns = ["material_id", "formula", "formation_energy_per_atom", "e_above_hull"]
     # NaN is sodium nitride
     table = pd.read_csv(
         data, usecols=columns, dtype={"formula": str}, keep_default_na=False, na_values={"e_above_hull": ""}
     )
-    return table.set_index("material_id")
+    rows = table[columns].itertuples(index=False, name=None)
+    return {name: Label(formula, float(formation), float(above)) for name, formula, formation, above in rows}
 
 
 @cache
@@ -183,8 +191,8 @@ def _dft_table(data: str) -> ReferenceTable:
     return _table(
         table,
         table.material_ids,
-        [labels.loc[name, "formula"] for name in table.material_ids],
-        [float(labels.loc[name, "formation_energy_per_atom"]) for name in table.material_ids],
+        [labels[name].formula for name in table.material_ids],
+        [labels[name].formation_energy_ev_atom for name in table.material_ids],
     )
 
 

@@ -146,7 +146,9 @@ def _branch_changed(rng: random.Random, tree: Any) -> Any:
     elif deed == 2:
         holder[key] = _plain(other_holder[other_key])
     else:
-        odd = (None, True, [], {}, [value], {str(key): value}, -1, 0, 1.5, 1e308, float("nan"), 10**40, "x", [1, 2, 3])
+        nested: tuple[Any, ...] = (None, [], {}, [value], {str(key): value}, [1, 2, 3])
+        plain = (True, -1, 0, 1.5, 1e308, float("nan"), 10**40, "x")
+        odd: tuple[Any, ...] = (*nested, *plain)
         number = (value * 2, -value, value + 0.5, value * 10**9) if isinstance(value, int | float) else odd
         holder[key] = _plain(rng.choice((*odd, *number) if deed < 6 else number))
     return tree

@@ -49,6 +49,7 @@ from optimizer.cascade import Cascade
 from optimizer.chgnet_calculator import LeanCHGNetCalculator
 from optimizer.evaluation import Evaluator
 from optimizer.executors.local import LocalWorkers
+from optimizer.executors.local import Params as LocalParams
 from optimizer.protocols import OracleContext
 from optimizer.relaxation import RelaxationLimits, Relaxed, relax
 
@@ -115,7 +116,7 @@ def throughput(crystals: list[Structure], workers: int, calculators: Sequence[st
     specs, context = (KindSpec(kind="relax"),), OracleContext("cpu")
     cascade = Cascade.build(specs, context, SearchSpace(n_atoms=cast(Any, (1, 1000)), min_distance_ang=0.5))
     count = len(crystals)
-    with Evaluator(cascade, specs, context, LocalWorkers(workers)) as evaluator:
+    with Evaluator(cascade, specs, context, LocalWorkers(workers, LocalParams())) as evaluator:
         warm = [(f"warm{n}", crystals[0], 0) for n in range(2 * workers)]
         list(evaluator.evaluate(warm, Event()))  # every worker has started and loaded the model
         started = time.perf_counter()

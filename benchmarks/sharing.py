@@ -18,14 +18,14 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median, quantiles
 
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 
 from campaigns.places import find_ledger
 from campaigns.records import Candidate, Measured, StageOutcome
 from campaigns.spec import CampaignSpec, parse_spec
 from campaigns.store import CampaignStore
 
-CRYSTAL = Structure([[4, 0, 0], [0, 4, 0], [0, 0, 4]], ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+CRYSTAL = Structure(Lattice.cubic(4.0), ["Cs", "Cl"], [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]])
 
 
 def spec_of(ledger: str, candidates: int) -> CampaignSpec:
@@ -43,7 +43,7 @@ def spec_of(ledger: str, candidates: int) -> CampaignSpec:
 def work(spec: CampaignSpec, folder: Path) -> list[tuple[str, float, float]]:
     """Candidate, seconds of its claim and of its record."""
     find_ledger(folder, spec)
-    found = []
+    found: list[tuple[str, float, float]] = []
     with CampaignStore.open(folder) as store, store.take_part(spec):
         while True:
             began = time.perf_counter()
@@ -77,8 +77,9 @@ def main() -> None:
             seconds = time.perf_counter() - began
         names = [name for name, _, _ in found]
         once = len(names) == len(set(names)) == len(store.outcomes()) == store.spent().calls == given.candidates
-    for what, column in (("claim", 1), ("record", 2)):
-        times = [each[column] * 1000 for each in found]
+    claims, records = [claim for _, claim, _ in found], [record for _, _, record in found]
+    for what, seconds_each in (("claim", claims), ("record", records)):
+        times = [1000 * each for each in seconds_each]
         print(f"{what}: median {median(times):.1f} ms, 95 % below {quantiles(times, n=20)[-1]:.1f} ms")
     pace = f"{given.candidates / seconds:.0f} a second"
     print(f"{given.candidates} candidates, {given.workers} workers: {pace}; each claimed and recorded once: {once}")

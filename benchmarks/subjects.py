@@ -98,10 +98,10 @@ def _read_spec(path: Path) -> Said:
     assert dump_spec(load_spec(copy)) == dump_spec(spec)  # what the run folder keeps is the same campaign
     for role in ROLES:
         kind_params(role, getattr(spec, role), role)
-    for place, each in enumerate(spec.oracles):
-        kind_params("oracle", each, f"oracles.{place}")
-    for place, each in enumerate(spec.start):
-        kind_params("start", each, f"start.{place}")
+    for place, oracle in enumerate(spec.oracles):
+        kind_params("oracle", oracle, f"oracles.{place}")
+    for place, start in enumerate(spec.start):
+        kind_params("start", start, f"start.{place}")
     return "accepted", ""
 
 
