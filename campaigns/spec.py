@@ -133,7 +133,9 @@ class SearchSpace(Strict):
     elements: Elements = Field(Elements(), description="Which may occur, like {include: [Ti, O], require: [O]}.")
     n_elements: Range = Field(Range(low=1, high=5), description="Number of different elements, [low, high].")
     n_atoms: Range = Field(Range(low=1, high=20), description="Atoms in the primitive cell, [low, high].")
-    charge_neutral: bool = Field(False, description="Keep only formulas smact can charge-balance.")
+    charge_neutral: bool = Field(
+        False, description="Keep only formulas that smact can charge-balance; it knows rare states: some metals pass."
+    )
     space_groups: tuple[Annotated[int, Field(ge=1, le=230)], ...] | None = Field(
         None, min_length=1, description="Allowed space groups by number, 1 to 230, like [62, 225]; all where absent."
     )

@@ -31,15 +31,19 @@ if TYPE_CHECKING:
 LISTS = re.compile(r"ranking\.(csv|json)|cif|candidates\.(extxyz|db)|.*\.zip")
 """Names of what is written."""
 USUAL = ("csv", "json", "cif", "extxyz")
+CONTENTS = {
+    "ranking.csv": "one line per candidate, best first; units stand at the end of the columns' names",
+    "ranking.json": "the same with crystals (pymatgen dictionaries), details, campaign and versions",
+    "cif": "one CIF per candidate, named by rank and formula",
+    "candidates.extxyz": "all of them for ASE or OVITO",
+    "candidates.db": "all of them as an ASE database",
+    "campaign.yaml": "what was asked for; `optimize run campaign.yaml` asks it again",
+}
 README = """{name}: {count} candidates of a search for new inorganic crystals with latentore {version}.
 
-ranking.csv         one line per candidate, best first; units stand at the end of the columns' names
-ranking.json        the same with crystals (pymatgen dictionaries), details, the campaign and the versions it ran with
-cif/                one CIF per candidate, named by rank and formula
-candidates.extxyz   all of them for ASE or OVITO
-campaign.yaml       what was asked for; `optimize run campaign.yaml` asks it again
+{contents}
 
-Nothing here is a measurement of a real sample: values come from the calculators and models named in ranking.json.
+Nothing here is a measurement of a real sample: values come from the calculators and models that campaign.yaml names.
 `flags` say what to be careful about, `why` why a candidate ranks where it does.
 """
 
@@ -143,7 +147,9 @@ def _archive(folder: Path, contents: Path, listing: Listing) -> None:
     """One folder inside, so that unpacking spills nothing."""
     name = listing.campaign
     paths = sorted(path for path in contents.rglob("*") if path.is_file())
-    readme = README.format(name=name, count=len(listing.entries), version=listing.version)
+    there = {path.relative_to(contents).parts[0] for path in paths} | {"campaign.yaml"}
+    lines = "\n".join(f"{part:20}{words}" for part, words in CONTENTS.items() if part in there)
+    readme = README.format(name=name, count=len(listing.entries), version=listing.version, contents=lines)
     with zipfile.ZipFile(folder / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{name}/README.txt", readme)
         archive.writestr(f"{name}/campaign.yaml", listing.yaml)

@@ -136,10 +136,12 @@ def report(
     It may be written at any time, while the campaign runs too.
     """
     with open_run(run, runs_dir) as store:
+        from optimizer.display import console
         from optimizer.known import known_to
         from optimizer.report.page import write_report
 
-        place = write_report(store, novelty=known_to(store).novelty, out=out)
+        with console().status("ranking what was measured, and drawing"):  # nothing of it in a file
+            place = write_report(store, novelty=known_to(store).novelty, out=out)
     print(f"{place}: {place.stat().st_size / 1e6:.1f} MB; any browser opens it.")
     if open_it:
         typer.launch(str(place))

@@ -89,12 +89,14 @@ def t_sne(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """Places `[n, 2]` of latents `[n, d]`, neighbours kept together (van der Maaten & Hinton, 2008); the same latents
     give the same places."""
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     if not np.ptp(z, axis=0).any():
         return np.zeros((len(z), 2))
     perplexity = min(PERPLEXITY, (len(z) - 1) / 3)
     fitted = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=0, n_jobs=1)
-    return np.asarray(fitted.fit_transform(z), dtype=np.float64)
+    with threadpool_limits(1):  # its threads wait for one another, a minute long where others keep the cores busy
+        return np.asarray(fitted.fit_transform(z), dtype=np.float64)
 
 
 def _map(

@@ -20,6 +20,7 @@ from pymatgen.core import Structure
 
 from campaigns.artifacts import write_durably
 from campaigns.errors import UserError
+from campaigns.spec import Objective
 from campaigns.store import CampaignStore
 from optimizer.report.charts import bar
 from optimizer.report.effort import Reason
@@ -171,15 +172,19 @@ def headline(data: ReportData) -> str:
     if not data.cards:
         return "Nothing to rank yet"
     best = data.cards[0]
-    goals = {name for name, _ in data.snapshot.objective.goals}
+    goals = dict(data.snapshot.objective.goals)
     reached = " and ".join(
-        f"{column.title} {number(value)}{f' {column.unit}' if column.unit else ''}"
+        f"{column.title} {number(value)}{f' {column.unit}' if column.unit else ''}{_wanted(goals[column.name])}"
         for column, value in zip(data.columns, best.values, strict=True)
         if column.name in goals
     )
     if not best.feasible:
         return f"Nothing within every bound yet; the nearest is {best.formula}, {reached}"
     return f"{best.formula} ({best.space_group}): {reached}"
+
+
+def _wanted(goal: Objective) -> str:
+    return "" if goal.target is None else f" (wanted {number(goal.target)})"
 
 
 def _asked(data: ReportData) -> str:

@@ -50,7 +50,7 @@ class Snapshot:
     rounds: tuple[RoundRecord, ...]
     events: tuple[Event, ...]
     generators: tuple[GeneratorRecord, ...]
-    latents: Mapping[str, tuple[float, ...]]
+    latents: Mapping[str, Sequence[float]]
     provenance: Mapping[str, str]
     dearest_stage: str
     driven_since: datetime | None  # by a process that may live
@@ -104,7 +104,7 @@ def _evaluated(
 
 def _latents(
     store: CampaignStore, candidates: Sequence[Candidate], generators: Sequence[GeneratorRecord]
-) -> dict[str, tuple[float, ...]]:
+) -> dict[str, Sequence[float]]:
     """Those the ledger keeps under the last accepted generator, else the latent a candidate was decoded from by it."""
     accepted = [record.version for record in generators if record.accepted]
     if not accepted:

@@ -165,4 +165,4 @@ def _winners(table: Sequence[ElementTally]) -> str:
     if not won:
         return f"{tried} elements were tried; none is in a feasible crystal of the list."
     names = ", ".join(f"{each.symbol} ({each.won} of {each.tried} tried)" for each in won)
-    return f"{tried} elements were tried. Most often in the list: {names}."
+    return f"{tried} elements were tried. Most often in feasible crystals of the list: {names}."

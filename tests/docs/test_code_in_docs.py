@@ -49,7 +49,7 @@ def test_a_campaign_from_python(tmp_path, monkeypatch):
     found = run(DOCS / "running.md")
     pd.testing.assert_frame_equal(found["table"], best)
     assert [x.composition.reduced_formula for x in found["crystals"]] == list(best["formula"])
-    assert Path("runs/same/export/same.zip").is_file()
+    assert Path("for_a_colleague/same.zip").is_file()
 
 
 def test_the_function_of_a_property():

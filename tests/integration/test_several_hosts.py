@@ -27,7 +27,8 @@ def measure(crystal):
     host = os.environ.get("HOST_OF_TEST", "")
     with open(ASKED, "a") as file:
         file.write(f"{host} {crystal.volume!r}\\n")
-    while host == "mortal" or "mortal" not in ASKED.read_text():  # so that each has one of the first three in hand
+    # until each has one of the first three in hand: a faster one would take the third, and nobody proposes more
+    while host == "mortal" or any(each not in ASKED.read_text() for each in ("driver", "mortal", "survivor")):
         time.sleep(0.05)
     return crystal.volume / len(crystal)
 """
@@ -73,6 +74,8 @@ def test_hosts_share_a_campaign_and_one_is_killed(optimize, write, tmp_path, nam
         for pid in (*pids.values(), process.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        if process.returncode is None:
+            process.communicate()
     said = [json.loads(line) for line in out.splitlines() if line.startswith("[")]
     assert {host: how for host, *how in said} == {"driver": [0, 0], "mortal": [9, 0], "survivor": [0, 0]}, err
     assert "candidates measured here; " in out

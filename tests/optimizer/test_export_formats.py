@@ -94,6 +94,15 @@ def test_the_zip_holds_all_that_a_colleague_needs(optimize, run_folder, tmp_path
     assert "small: 2 candidates" in (place / "README.txt").read_text("utf-8")
 
 
+def test_the_note_in_the_zip_names_what_lies_beside_it(optimize, run_folder, tmp_path):
+    folder = exported(optimize, run_folder, "csv,ase-db,zip")
+    with zipfile.ZipFile(folder / "small.zip") as archive:
+        note = archive.read("small/README.txt").decode()
+        names = {Path(name).parts[1] for name in archive.namelist()} - {"README.txt"}
+    listed = {line.split()[0] for line in note.split("\n\n")[1].splitlines()}
+    assert listed == names == {"campaign.yaml", "ranking.csv", "candidates.db"}
+
+
 def test_an_unknown_format_names_those_there_are(optimize, run_folder):
     for given in ("csv,xlsx", ""):
         code, out, err = optimize("export", "small", "--format", given)

@@ -168,7 +168,9 @@ def test_an_unfinished_round_and_a_target(make_ledger):
     store.await_outside("002-0000", [])
     data = gather(store, novelty)
     assert (data.ranking.evaluated, data.snapshot.proposed) == (8, 9)
-    assert "closer to the target than rank 2" in Strict(page(data)).seen()
+    seen = Strict(page(data)).seen()
+    assert "closer to the target than rank 2" in seen
+    assert "(wanted 1.9)" in seen
     assert data.snapshot.generators[0].version == GENERATOR
 
 
