@@ -3,13 +3,15 @@
     python -m benchmarks.hull --data mp_train.csv.gz --formulas mp_formation_energies.csv.gz --out hull.jsonl
 
 `--n` crystals labelled above 0.1 eV/atom and as many labelled 0, compounds with elemental references, drawn by
-`--seed`. Each is judged by CHGNet's energy at the DFT geometry against the bundled table without itself: the table
-alone, then with the competing phases that the oracle would make. Beside it the same with DFT labels in place of
-CHGNet's energies of known crystals, and, as an upper bound, DFT labels against all formulas of the second file (the
-lowest energy of each; a crystal's own entry is left out where its energy is its own). Lines are added to `--out`; run
-it again to go on. CHGNet was trained on these crystals.
+`--seed`. Each is judged by CHGNet's energy at the DFT geometry against a hull without itself: of the crystals of the
+bundled table; of these and the listed stable phases; of these and the competing phases that the oracle would make.
+Beside it the same with DFT labels in place of CHGNet's energies, and, as an upper bound, DFT labels against all
+formulas of the second file (the lowest energy of each, on the scale of the labels; a crystal's own entry is left out
+where its energy is its own). Lines are added to `--out`; run it again to go on. CHGNet was trained on these crystals,
+and the list is of the second file.
 
-Bars: at most 10 % of the first inside 0.1 eV/atom, at least 80 % of the second inside 0.05, with competing phases.
+Bars: at most 10 % of the first inside 0.1 eV/atom, at least 80 % of the second inside 0.05, with competing phases
+(without them where `--competing-phases 0`).
 """
 
 from __future__ import annotations
@@ -18,26 +20,31 @@ import argparse
 import json
 import random
 import sys
+from collections.abc import Sequence
 from concurrent.futures import as_completed
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pymatgen.core import Composition
 
 from campaigns.records import Failed
 from campaigns.workers import worker_pool
 from optimizer.calculators import CalculatorParams, potential
 from optimizer.competing import DEFAULT_FORMULAS
-from optimizer.hull import competing_corners, judged_distance
+from optimizer.hull import judged_distance
 from optimizer.references import ReferenceTable
+from optimizer.stable_phase_build import fit_change, lowest, roles
+from optimizer.stable_phases import StablePhases
 
-WAYS = ("chgnet_table", "chgnet_with_made", "dft_table", "dft_with_made", "dft_all_formulas")
+WAYS = ("chgnet_crystals", "chgnet_listed", "chgnet_with_made", "dft_crystals", "dft_listed", "dft_all_formulas")
 GROUPS = {"unstable": 0.1, "stable": 0.05}
 BARS = {"unstable": 0.10, "stable": 0.80}
-OWN_EV_ATOM = 2e-3
+OWN_EV_ATOM = 0.02  # what is left between the scales of the two files
 
 
 def main() -> int:
@@ -110,7 +117,6 @@ def judge(group: str, name: str, data: str, formulas: str, most: int) -> dict[st
     composition = Composition(label.formula)
     by_chgnet = float(table.energies_ev_atom[place])
     by_dft = _total(table, composition, label.formation_energy_ev_atom)
-    alone = table.hull_distance(composition, by_chgnet, without=name)
     judged = judged_distance(
         composition,
         by_chgnet,
@@ -120,20 +126,19 @@ def judge(group: str, name: str, data: str, formulas: str, most: int) -> dict[st
         formulas=most,
         without=name,
     )
-    assert not isinstance(alone, Failed)
     assert not isinstance(judged, Failed)
-    made = competing_corners(judged.made, table.fingerprints[place])
-    dft = _dft_table(data)
-    everything, formula = _all_formulas(formulas), composition.reduced_formula
+    dft, everything = _dft_table(data), _all_formulas(formulas, data)
+    formula = composition.reduced_formula
     listed = [
         phase.energy_ev_atom for phase in everything.entries(composition.get_el_amt_dict()) if phase.formula == formula
     ]
     own = formula if any(abs(energy - by_dft) < OWN_EV_ATOM for energy in listed) else ""
     distances = (
-        alone,
+        _crystals_alone().hull_distance(composition, by_chgnet, without=name),
+        table.hull_distance(composition, by_chgnet, without=name),
         judged.distance,
+        _dft_crystals_alone(data).hull_distance(composition, by_dft, without=name),
         dft.hull_distance(composition, by_dft, without=name),
-        dft.hull_distance(composition, by_dft, made, without=name),
         everything.hull_distance(composition, by_dft, without=own),
     )
     values = [found.value_ev_atom for found in distances if not isinstance(found, Failed)]
@@ -185,37 +190,38 @@ def _labels(data: str) -> dict[str, Label]:
 
 
 @cache
-def _dft_table(data: str) -> ReferenceTable:
-    """The bundled table with DFT's energies in place of CHGNet's."""
-    table, labels = ReferenceTable.load(), _labels(data)
-    return _table(
-        table,
-        table.material_ids,
-        [labels[name].formula for name in table.material_ids],
-        [labels[name].formation_energy_ev_atom for name in table.material_ids],
-    )
+def _crystals_alone() -> ReferenceTable:
+    return replace(ReferenceTable.load(), listed=StablePhases())
 
 
 @cache
-def _all_formulas(path: str) -> ReferenceTable:
-    """One row per formula, named by it."""
-    rows = pd.read_csv(path, keep_default_na=False, dtype={"formula": str})
-    formulas = [Composition(formula).reduced_formula for formula in rows["formula"]]
-    return _table(
-        ReferenceTable.load(), tuple(formulas), formulas, [float(e) for e in rows["formation_energy_per_atom"]]
-    )
+def _dft_crystals_alone(data: str) -> ReferenceTable:
+    return replace(_dft_table(data), listed=StablePhases())
 
 
-def _table(like: ReferenceTable, names: tuple[str, ...], formulas: list[str], formation: list[float]) -> ReferenceTable:
-    reduced = [Composition(formula) for formula in formulas]
-    return ReferenceTable(
-        names,
-        tuple(c.reduced_formula for c in reduced),
-        np.zeros(len(names), dtype=np.int64),
-        ("",) * len(names),
-        np.array([_total(like, c, e) for c, e in zip(reduced, formation, strict=True)]),
-        version="dft",
-    )
+@cache
+def _dft_table(data: str) -> ReferenceTable:
+    """The bundled table with DFT's energies in place of CHGNet's."""
+    table, labels = ReferenceTable.load(), _labels(data)
+    formation = [labels[name].formation_energy_ev_atom for name in table.material_ids]
+    return replace(table, energies_ev_atom=_totals(table, table.formulas, formation))
+
+
+@cache
+def _all_formulas(path: str, data: str) -> ReferenceTable:
+    """One row per formula, named by it, energies on the scale of the labels."""
+    old, new = lowest(Path(path)), lowest(Path(data), stable=True)
+    both = sorted(old.keys() & new.keys())
+    change = fit_change(both, np.array([new[f] - old[f] for f in both]))
+    formulas = list(old)
+    formation = np.array([old[f] for f in formulas]) + change.predict(roles(formulas))
+    names, like = tuple(formulas), ReferenceTable.load()
+    groups, marks = np.zeros(len(names), dtype=np.int64), ("",) * len(names)
+    return ReferenceTable(names, names, groups, marks, _totals(like, names, formation.tolist()), version="dft")
+
+
+def _totals(like: ReferenceTable, formulas: Sequence[str], formation: Sequence[float]) -> NDArray[np.float64]:
+    return np.array([_total(like, Composition(f), e) for f, e in zip(formulas, formation, strict=True)])
 
 
 def _total(table: ReferenceTable, composition: Composition, formation_ev_atom: float) -> float:

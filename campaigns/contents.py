@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 LARGEST_BYTES = 2_000_000_000
+PART_BYTES = 1 << 20
 GZIP = b"\x1f\x8b"
 
 
@@ -27,11 +28,14 @@ def read_content(path: Path) -> bytes:
 
 def gunzipped(content: bytes) -> bytes:
     """Raises ValueError as `read_content` does."""
+    found = bytearray()
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
-            found = stream.read(LARGEST_BYTES + 1)
+            # in parts: asked for all at once it would reserve the limit before it reads a byte
+            while len(found) <= LARGEST_BYTES and (part := stream.read(PART_BYTES)):
+                found += part
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"is no whole gzip file: {error}") from None
     if len(found) > LARGEST_BYTES:
         raise ValueError(f"is larger than {LARGEST_BYTES:,} bytes once it is unpacked")
-    return found
+    return bytes(found)

@@ -34,8 +34,9 @@ from campaigns.user_cache import CACHE_VARIABLE, cache_folder
 from generative.protocols import DecodeFailure, EncodeFailure
 from generative.representations.wyckoff import fingerprint
 from optimizer.calculators import Potential
+from optimizer.formulas import elements_of
 from optimizer.prototypes import Decoration, prototypes
-from optimizer.references import KnownPhase, ReferenceTable, elements_of
+from optimizer.references import KnownPhase, ReferenceTable
 from optimizer.relaxation import RelaxationLimits, relax, single_point_energy
 
 VERSION = "competing-1"
@@ -125,8 +126,9 @@ def require_cache() -> None:
 def plan(symbols: tuple[str, ...], table: ReferenceTable, formulas: int) -> Plan:
     """Per formula to be tried, likeliest first, the decorations of it, likeliest first.
 
-    Formulas of known crystals that the table has no energy for; of a pair that the table has none of and no formula is
-    known of either, the likeliest of all, UNKNOWN_PAIR_FORMULAS at most.
+    Formulas of known crystals that the table has no energy for, unless it has the list of stable phases: known formulas
+    that are not on that list lie above its hull. Of a pair that the table has none of and no formula is known of
+    either, the likeliest of all, UNKNOWN_PAIR_FORMULAS at most.
     """
     if formulas < 1:
         return ()
@@ -135,7 +137,8 @@ def plan(symbols: tuple[str, ...], table: ReferenceTable, formulas: int) -> Plan
     for decoration in prototypes().decorations(symbols):
         if decoration.formula not in exact and len(by_formula[decoration.formula]) < TYPES_PER_FORMULA:
             by_formula[decoration.formula].append(decoration)
-    tried = [tuple(found) for found in by_formula.values() if found and found[0].formula_known]
+    judged = len(table.listed) > 0
+    tried = [tuple(found) for found in by_formula.values() if found and found[0].formula_known and not judged]
     if not tried and not exact and len(symbols) == 2:
         tried = [tuple(found) for found in by_formula.values() if found][:UNKNOWN_PAIR_FORMULAS]
     return tuple(tried[:formulas])

@@ -1,8 +1,9 @@
 """Formulas of known materials beyond the reference table, to warn of a "new" crystal that may be an old one.
 
 The reference table holds structures of 17,284 crystals; many a common compound is not among them. matminer ships the
-formulas of 47,737 Materials Project entries (Ricci et al., Sci. Data 4, 170085, 2017; CC BY 4.0). They have no
-structures, so a known formula is a flag and not a verdict: the crystal may be a new polymorph.
+formulas of 47,737 Materials Project entries (Ricci et al., Sci. Data 4, 170085, 2017; CC BY 4.0), the list of stable
+phases (`optimizer.stable_phases`) more. They have no structures, so a known formula is a flag and not a verdict:
+the crystal may be a new polymorph.
 
     python -m optimizer.known_formulas     rebuilds the bundled list from the installed matminer
 """
@@ -16,13 +17,16 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from optimizer.stable_phases import stable_phases
+
 FILE = "data/known_formulas.txt.gz"
 
 
 @cache
 def known_formulas() -> frozenset[str]:
     """Reduced formulas, as pymatgen writes them."""
-    return frozenset(gzip.decompress(files("optimizer").joinpath(FILE).read_bytes()).decode().split())
+    own = gzip.decompress(files("optimizer").joinpath(FILE).read_bytes()).decode().split()
+    return frozenset(own) | frozenset(stable_phases().formulas)
 
 
 def main() -> None:

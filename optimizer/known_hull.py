@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from campaigns.elements import SYMBOLS
-from optimizer.references import COLUMN_OF, ReferenceTable, atomic_fractions, elements_of
+from optimizer.formulas import COLUMN_OF, atomic_fractions, elements_of
+from optimizer.references import ReferenceTable
 
 
 class KnownHull:
@@ -23,7 +24,10 @@ class KnownHull:
         references = table.elements.energy_ev_atom
         self._elements = frozenset(references)
         lowest: dict[str, float] = {}
-        for formula, energy in zip(table.formulas, table.energies_ev_atom.tolist(), strict=True):
+        formulas, _, energies = table.only_listed
+        for formula, energy in zip(
+            (*table.formulas, *formulas), (*table.energies_ev_atom.tolist(), *energies.tolist()), strict=True
+        ):
             if np.isfinite(energy) and len(elements_of(formula)) > 1 and elements_of(formula) <= self._elements:
                 lowest[formula] = min(energy, lowest.get(formula, np.inf))
         self._fractions = atomic_fractions(lowest)  # [n, 103]
@@ -52,10 +56,10 @@ class KnownHull:
         useful = self._formation[inside] < 0
         if not useful.any():
             return 0.0, sparse
-        return _lowest(held[useful], self._formation[inside][useful], [fractions[s] for s in symbols]), sparse
+        return lowest_mixture(held[useful], self._formation[inside][useful], [fractions[s] for s in symbols]), sparse
 
 
-def _lowest(held: NDArray[np.float64], energies: NDArray[np.float64], wanted: list[float]) -> float:
+def lowest_mixture(held: NDArray[np.float64], energies: NDArray[np.float64], wanted: list[float]) -> float:
     """The least energy of any mixture of phases and elements (at 0) that has the wanted fractions."""
     # what the phases do not use is left to the elements, so the elements need no columns of their own
     found = linprog(energies, A_ub=held.T, b_ub=np.array(wanted) / sum(wanted), bounds=(0, None), method="highs")

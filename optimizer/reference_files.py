@@ -16,10 +16,10 @@ from pathlib import Path
 from campaigns.contents import gunzipped, read_content
 from campaigns.elements import SYMBOLS
 from campaigns.errors import UserError
+from optimizer.formulas import FORMULA_PART
 
 COLUMNS = ("material_id", "formula", "space_group", "fingerprint", "energy_ev_atom")
 POTENTIAL_COLUMN, CRYSTAL_COLUMN = "potential", "crystal"  # a table may have these as well
-FORMULA_PART = re.compile(r"([A-Z][a-z]?)([\d.]*)")
 FORMULA_GROUP = re.compile(r"\(((?:[A-Z][a-z]?[\d.]*)+)\)\d{0,3}")  # one deep, as pymatgen reduces formulas
 BUILD_REMEDY = "Give a table made by `optimize references build`."
 BUNDLED_POTENTIAL = "chgnet-0.3.0"

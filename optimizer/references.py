@@ -1,16 +1,16 @@
 """Known materials: the convex hull they span, and whether a crystal is one of them.
 
 The bundled table holds 17,284 Materials Project crystals with the energy that CHGNet gives them at their DFT
-geometry; a user's own come from `optimize references build`. It is far from complete, so every hull distance says how
-much it rests on, and `optimizer.hull` makes competing phases where it is too little.
+geometry; a user's own come from `optimize references build`. They are a part of what is known, so compounds that are
+only listed (`optimizer.stable_phases`) are corners of the hull as well, for potentials on their scale; every hull
+distance says how much it rests on, and `optimizer.hull` makes competing phases where it is too little.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from itertools import combinations
 from pathlib import Path
 
@@ -28,15 +28,19 @@ from generative.representations.wyckoff import fingerprint
 from generative.symmetry import mendeleev_rank
 from optimizer.calculators import MP2020_POTENTIALS
 from optimizer.elemental_references import ElementalReferences, elemental_references
-from optimizer.reference_files import BUNDLED_POTENTIAL, FORMULA_PART, read_reference_rows
+from optimizer.formulas import COLUMN_OF, atomic_fractions, elements_of
+from optimizer.reference_files import BUNDLED_POTENTIAL, read_reference_rows
+from optimizer.stable_phases import StablePhases, stable_phases
 
-GROUPED_PART = re.compile(r"\(([^()]*)\)([\d.]*)")  # "(HoSe2)2" in "Ca(HoSe2)2"
-COLUMN_OF = {symbol: column for column, symbol in enumerate(SYMBOLS)}
+NEAR_EV_ATOM = 0.05
+"""A crystal of the table this near the energy that the list of stable phases gives its formula is that phase: twice the
+error of a potential."""
+LISTED = "Materials Project"  # in place of an id
 
 
 @dataclass(frozen=True)
 class KnownPhase:
-    """One row of the table that has an energy."""
+    """A compound with an energy: a row of the table, or one that is only listed (id LISTED, space group 0)."""
 
     material_id: str
     formula: str
@@ -83,8 +87,8 @@ class Novelty:
 
 @dataclass(frozen=True, eq=False)
 class ReferenceTable:
-    """One row per known crystal, `n` in all; formulas reduced as pymatgen writes them. `version` hashes the
-    file."""
+    """One row per known crystal, `n` in all; formulas reduced as pymatgen writes them. `version` hashes what was read.
+    `listed` are compounds without a crystal."""
 
     material_ids: tuple[str, ...]
     formulas: tuple[str, ...]
@@ -94,6 +98,7 @@ class ReferenceTable:
     version: str
     potential: str = BUNDLED_POTENTIAL  # version of the one that gave the energies
     crystals: tuple[str, ...] = ()  # [n] as JSON, "" where not to hand; or none at all
+    listed: StablePhases = field(default_factory=StablePhases)
 
     def __len__(self) -> int:
         return len(self.material_ids)
@@ -102,8 +107,9 @@ class ReferenceTable:
     def load(path: str | Path | None = None, own: Iterable[str | Path] = ()) -> ReferenceTable:
         """The bundled table, or a user's file with the same columns, and with it the rows of the tables `own`.
 
-        Rows of `own` whose energies are another potential's take part in novelty only. Read once per process. Raises
-        UserError where a file is missing or holds something else, see `optimizer.reference_files`.
+        Rows of `own` whose energies are another potential's take part in novelty only. With it the bundled list of
+        stable phases, where the potential is on its scale. Read once per process. Raises UserError where a file is
+        missing or holds something else, see `optimizer.reference_files`.
         """
         place = None if path is None else str(Path(path).resolve())
         return _load_all(place, tuple(str(Path(each).resolve()) for each in own))
@@ -125,14 +131,14 @@ class ReferenceTable:
 
     def rows_within(self, symbols: Iterable[str]) -> tuple[int, ...]:
         """Rows made of nothing but these elements that have an energy."""
-        outside = np.ones(len(SYMBOLS), dtype=np.float32)
-        outside[[COLUMN_OF[symbol] for symbol in symbols]] = 0
-        inside = (self._fractions @ outside) == 0
+        inside = (self._fractions @ _outside(symbols)) == 0
         return tuple(np.flatnonzero(inside & np.isfinite(self.energies_ev_atom)).tolist())
 
     def entries(self, chemical_system: Iterable[str]) -> tuple[KnownPhase, ...]:
-        """The known compounds, elements aside, made of nothing but these elements, with their energies."""
-        rows = [row for row in self.rows_within(chemical_system) if len(elements_of(self.formulas[row])) > 1]
+        """The known compounds, elements aside, made of nothing but these elements, with their energies: crystals of the
+        table, then phases that are only listed."""
+        symbols = frozenset(chemical_system)
+        rows = [row for row in self.rows_within(symbols) if len(elements_of(self.formulas[row])) > 1]
         return tuple(
             KnownPhase(
                 self.material_ids[row],
@@ -141,7 +147,25 @@ class ReferenceTable:
                 float(self.energies_ev_atom[row]),
             )
             for row in rows
-        )
+        ) + self._listed_within(symbols)
+
+    def _listed_within(self, symbols: frozenset[str]) -> tuple[KnownPhase, ...]:
+        formulas, fractions, energies = self.only_listed
+        rows = np.flatnonzero((fractions @ _outside(symbols)) == 0).tolist()
+        return tuple(KnownPhase(LISTED, formulas[row], 0, float(energies[row])) for row in rows)
+
+    @cached_property
+    def only_listed(self) -> tuple[tuple[str, ...], NDArray[np.float32], NDArray[np.float64]]:
+        """Formulas, atomic fractions `[m, 103]` and energies (eV/atom) of the listed phases that are no crystal of this
+        table: it has none of the formula, or none lower than NEAR_EV_ATOM above the listed energy. Elsewhere the
+        crystal is the corner: its energy is a potential's, as a candidate's is."""
+        listed = self.listed
+        levels = np.array([self.elements.energy_ev_atom.get(symbol, 0.0) for symbol in SYMBOLS])
+        energies = listed.formation_ev_atom + listed.fractions @ levels
+        lowest = {formula: self.energies_ev_atom[rows[0]] for formula, rows in self._by_formula.items()}
+        own = np.array([lowest.get(formula, np.nan) for formula in listed.formulas])
+        kept = np.flatnonzero(~(own <= energies + NEAR_EV_ATOM))
+        return tuple(listed.formulas[row] for row in kept.tolist()), listed.fractions[kept], energies[kept]
 
     def hull_distance(
         self,
@@ -263,32 +287,17 @@ class ReferenceTable:
         return {key: tuple(rows) for key, rows in found.items()}
 
 
-def atomic_fractions(formulas: Collection[str]) -> NDArray[np.float64]:
-    """Reduced formulas -> atomic fractions `[n, 103]` by atomic number."""
-    fractions = np.zeros((len(formulas), len(SYMBOLS)))
-    for row, formula in zip(fractions, formulas, strict=True):
-        flat = GROUPED_PART.sub(_multiplied, formula)
-        for symbol, count in FORMULA_PART.findall(flat):
-            row[COLUMN_OF[symbol]] += float(count) if count else 1.0
-    return fractions / fractions.sum(axis=1, keepdims=True)
-
-
-def _multiplied(group: re.Match[str]) -> str:
-    """ "(HoSe2)2" -> "Ho2.0Se4.0"."""
-    times = float(group[2] or 1)
-    return "".join(f"{symbol}{float(count or 1) * times}" for symbol, count in FORMULA_PART.findall(group[1]))
+def _outside(symbols: Iterable[str]) -> NDArray[np.float32]:
+    """`[103]`: 0 for these elements, 1 for others."""
+    outside = np.ones(len(SYMBOLS), dtype=np.float32)
+    outside[[COLUMN_OF[symbol] for symbol in symbols]] = 0
+    return outside
 
 
 def cumulative_in_chemical_order(fractions: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fractions by atomic number `[n, 103]` -> cumulative along Pettifor's order, `[n, 103]`."""
     order = np.argsort(mendeleev_rank()[1 : len(SYMBOLS) + 1])
     return np.cumsum(fractions[:, order], axis=1, dtype=np.float32)
-
-
-@cache
-def elements_of(formula: str) -> frozenset[str]:
-    """The symbols in a reduced formula."""
-    return frozenset(symbol for symbol, _ in FORMULA_PART.findall(formula))
 
 
 @lru_cache(maxsize=256)
@@ -313,7 +322,10 @@ def _load_all(path: str | None, own: tuple[str, ...]) -> ReferenceTable:
     table = _load(path)
     for each in own:
         table = table.with_rows_of(_load(each))
-    return table
+    if table.potential not in MP2020_POTENTIALS:
+        return table
+    listed = stable_phases()
+    return replace(table, listed=listed, version=f"{table.version}+{listed.version}")
 
 
 @lru_cache(maxsize=8)

@@ -32,12 +32,13 @@ from generative.threads import one_thread
 from optimizer.calculators import CalculatorParams, Potential, potential
 from optimizer.cascade import Cascade, Stage
 from optimizer.competing import LOOSE
+from optimizer.formulas import elements_of
 from optimizer.known import known_to
 from optimizer.protocols import OracleContext
 from optimizer.prototypes import prototypes, type_of
 from optimizer.ranking import Ranked, rank_candidates
 from optimizer.reference_build import write_table
-from optimizer.references import ReferenceTable, elements_of
+from optimizer.references import ReferenceTable
 from optimizer.relaxation import Relaxed, relax, to_structure
 
 FILE = "verification.json"

@@ -1,11 +1,13 @@
 """Distance of the crystal as given (put `relax` before it) from the convex hull of known and competing phases.
 
-The crystal is no vertex of that hull: a negative value lies below everything that is compared with it. The table of
-known phases is far from complete. Where it lacks what is known to exist, competing phases are made
-(`optimizer.competing`): outside the budget, counted in `details`. The flag `hull_sparse` stands where a pair of the
-crystal's elements has no binary compound of either sort, and else `far_below_hull` where the crystal lies so far below
-that some known phase must be missing. Known phases carry the energy at their DFT geometry; relaxing lowers an energy by
-a few meV/atom, so relaxed crystals come out that much too stable.
+The crystal is no vertex of that hull: a negative value lies below everything that is compared with it. Known phases are
+the crystals of a table, with this potential's energies, and with CHGNet and SevenNet the compounds that the Materials
+Project holds stable (`optimizer.stable_phases`). A crystal near that hull competes with others of its composition,
+which are made (`optimizer.competing`), as are phases where nothing is known: outside the budget, counted in `details`.
+The flag `hull_sparse` stands where a pair of the crystal's elements has no binary compound of either sort, and else
+`far_below_hull` where the crystal lies so far below that some known phase must be missing. Known phases carry the
+energy at their DFT geometry; relaxing lowers an energy by a few meV/atom, so relaxed crystals come out that much too
+stable.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ class Params(CalculatorParams):
         DEFAULT_FORMULAS,
         ge=0,
         le=50,
-        description="Formulas made per pair and triple of elements where known phases are missing; 0 for none.",
+        description="Formulas made per pair and triple of elements of which too little is known; 0 for none.",
     )
 
 
@@ -127,5 +129,5 @@ def build(params: Params, context: OracleContext) -> EnergyAboveHullOracle:
     if params.competing_phases:
         require_cache()
     made = f" competing-{params.competing_phases}" if params.competing_phases else ""
-    version = f"energy_above_hull-2 {chosen.version} table-{table.version}{made}"
+    version = f"energy_above_hull-3 {chosen.version} table-{table.version}{made}"
     return EnergyAboveHullOracle(chosen, reference, context.references, params.competing_phases, version)

@@ -12,8 +12,9 @@ from tiny_campaigns import EMT, emt_campaign
 from campaigns.errors import UserError
 from campaigns.spec import parse_spec
 from optimizer.calculators import CalculatorParams
+from optimizer.formulas import elements_of
 from optimizer.loop import run_campaign
-from optimizer.references import ReferenceTable, elements_of
+from optimizer.references import ReferenceTable
 from optimizer.verification import Verification, near_hull, read_verification, rebuilt_crystal, verify_campaign
 
 SECOND = CalculatorParams(calculator=EMT, calculator_args={"asap_cutoff": True})

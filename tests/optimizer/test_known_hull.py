@@ -2,8 +2,9 @@ import pytest
 from pymatgen.core import Composition
 
 from optimizer.elemental_references import elemental_references
+from optimizer.formulas import atomic_fractions
 from optimizer.known_hull import known_hull
-from optimizer.references import ReferenceTable, atomic_fractions
+from optimizer.references import ReferenceTable
 
 
 @pytest.mark.parametrize("formula", ["NaCl", "SrTiO3", "Ca(HoSe2)2", "Li3Fe2(PO4)3", "Cs2AuAt3", "CuZn"])

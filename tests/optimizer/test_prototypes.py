@@ -6,8 +6,9 @@ import pytest
 from pymatgen.core import Structure
 
 from generative.representations.wyckoff import fingerprint
+from optimizer.formulas import elements_of
 from optimizer.prototypes import prototypes, type_of
-from optimizer.references import ReferenceTable, elements_of
+from optimizer.references import ReferenceTable
 
 ROCK_SALT = "225:4a-A,4b-B"
 

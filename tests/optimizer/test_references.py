@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
@@ -13,7 +15,8 @@ from generative.protocols import EncodeFailure
 from optimizer import references
 from optimizer.elemental_references import elemental_references
 from optimizer.reference_files import COLUMNS
-from optimizer.references import ReferenceTable
+from optimizer.references import LISTED, ReferenceTable
+from optimizer.stable_phases import StablePhases, stable_phases
 
 ELEMENTS = elemental_references().energy_ev_atom
 NACL = "225:ClNa:4a-Na,4b-Cl"
@@ -38,7 +41,7 @@ def table(tmp_path: Path) -> ReferenceTable:
     ]
     path = tmp_path / "table.csv"
     path.write_text("\n".join(lines) + "\n")
-    return ReferenceTable.load(path)
+    return replace(ReferenceTable.load(path), listed=StablePhases())
 
 
 def _rock_salt(a: str, b: str, edge: float = 5.6) -> Structure:
@@ -52,6 +55,32 @@ def test_distances_are_signed_and_do_not_count_the_crystal_itself(table):
     assert below.value_ev_atom == pytest.approx(-0.3)
     between = table.hull_distance(Composition("Na3Cl"), _energy("Na3Cl", -0.5))
     assert between.value_ev_atom == pytest.approx(0.5)  # half way from sodium (0) to NaCl (-2)
+
+
+def test_a_listed_phase_is_a_corner_unless_a_crystal_of_the_table_is_it(table):
+    listed = StablePhases(("NaCl", "NaCl3", "KCl"), np.array([-2.04, -1.6, -2.5]))
+    more = replace(table, listed=listed)
+    names = {(phase.material_id, phase.formula): phase.energy_ev_atom for phase in more.entries({"Na", "Cl"})}
+    assert names.keys() == {("mp-1", "NaCl"), ("mp-2", "NaCl"), (LISTED, "NaCl3")}
+    assert names[LISTED, "NaCl3"] == pytest.approx(_energy("NaCl3", -1.6))
+    above = more.hull_distance(Composition("NaCl3"), _energy("NaCl3", -1.0))
+    assert (above.value_ev_atom, above.decomposes_to) == (pytest.approx(0.6), (f"NaCl3 ({LISTED})",))
+    lower = more.hull_distance(
+        Composition("KCl"), _energy("KCl", -2.2)
+    )  # the crystal is another polymorph
+    assert (lower.value_ev_atom, lower.n_known_phases) == (pytest.approx(0.3), 2)
+    without = more.hull_distance(Composition("NaCl"), _energy("NaCl", -1.9), without="mp-1")
+    assert without.decomposes_to == ("NaCl (mp-2)",)  # what is left out does not come back as a listed phase
+
+
+def test_stable_phases_take_part_where_the_potential_is_on_their_scale(tmp_path):
+    line = "mp-1,NaCl,225,,-3.5"
+    (tmp_path / "ours.csv").write_text(f"{','.join(COLUMNS)}\n{line}\n")
+    (tmp_path / "other.csv").write_text(f"{','.join(COLUMNS)},potential\n{line},emt-1\n")
+    ours, other = ReferenceTable.load(tmp_path / "ours.csv"), ReferenceTable.load(tmp_path / "other.csv")
+    assert {phase.formula for phase in ours.entries({"Mg", "N", "O"})} >= {"Mg3N2", "MgO"}
+    assert other.entries({"Mg", "N", "O"}) == ()
+    assert ours.version.endswith(f"+{stable_phases().version}")
 
 
 def test_a_distance_says_what_it_rests_on(table):
