@@ -73,8 +73,8 @@ class EnergyAboveHullOracle:
     @property
     def notes(self) -> tuple[str, ...]:
         """For `optimize check`: what its times leave out."""
-        made = "where known phases are missing, competing ones are made: some seconds for each new pair or triple of"
-        return (f"{made} elements, once and kept, not in the time below",) if self.formulas else ()
+        made = "near the hull competing phases are made: some seconds for each new composition"
+        return (f"{made}, once and kept, not in the time below",) if self.formulas else ()
 
     def evaluate(self, xs: Sequence[Structure], *, seed: int) -> Iterator[tuple[int, Measured | Failed]]:
         return one_by_one(xs, self._measure)

@@ -65,9 +65,7 @@ def test_a_listed_phase_is_a_corner_unless_a_crystal_of_the_table_is_it(table):
     assert names[LISTED, "NaCl3"] == pytest.approx(_energy("NaCl3", -1.6))
     above = more.hull_distance(Composition("NaCl3"), _energy("NaCl3", -1.0))
     assert (above.value_ev_atom, above.decomposes_to) == (pytest.approx(0.6), (f"NaCl3 ({LISTED})",))
-    lower = more.hull_distance(
-        Composition("KCl"), _energy("KCl", -2.2)
-    )  # the crystal is another polymorph
+    lower = more.hull_distance(Composition("KCl"), _energy("KCl", -2.2))  # the crystal is another polymorph
     assert (lower.value_ev_atom, lower.n_known_phases) == (pytest.approx(0.3), 2)
     without = more.hull_distance(Composition("NaCl"), _energy("NaCl", -1.9), without="mp-1")
     assert without.decomposes_to == ("NaCl (mp-2)",)  # what is left out does not come back as a listed phase

@@ -51,7 +51,7 @@ def test_far_below_a_hull_with_all_its_edges_is_flagged(monkeypatch):
 def test_check_is_told_what_its_time_leaves_out():
     assert build(Params(competing_phases=0), OracleContext("cpu")).notes == ()
     (note,) = build(Params(competing_phases=2), OracleContext("cpu")).notes
-    assert "seconds for each new pair" in note
+    assert "seconds for each new composition" in note
 
 
 def test_a_users_table_is_found_beside_the_campaign_file_and_named_in_the_version(tmp_path: Path):
