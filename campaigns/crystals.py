@@ -7,10 +7,11 @@ decimals, so the floats read are the floats written. Site properties and total c
 from __future__ import annotations
 
 import json
+from collections import Counter
 from sys import intern
 from typing import Any
 
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 
 
 def crystal_to_json(crystal: Structure) -> str:
@@ -46,6 +47,19 @@ def crystal_to_read(text: str) -> Structure:
     found = object.__new__(_Unread)
     found.__dict__["_line"] = intern(text)
     return found
+
+
+def reduced_formula(crystal: Structure) -> str:
+    """As pymatgen writes it; a crystal that is not parsed yet stays so."""
+    if isinstance(crystal, _Unread):
+        return str(Composition(Counter(json.loads(crystal.line())["species"])).reduced_formula)
+    return str(crystal.composition.reduced_formula)
+
+
+def momentary(crystal: Structure) -> Structure:
+    """The same crystal, another object where it is not parsed yet: what is parsed for one question goes with its
+    answer, while the ledger's crystals stay lines."""
+    return crystal_to_read(crystal.line()) if isinstance(crystal, _Unread) else crystal
 
 
 class _Unread(Structure):

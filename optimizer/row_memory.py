@@ -12,8 +12,9 @@ import torch
 from pymatgen.core import Structure
 from torch import Tensor
 
-from campaigns.crystals import crystal_to_json
+from campaigns.crystals import crystal_to_json, momentary
 
+AT_ONCE = 512  # crystals parsed: a resumed campaign may ask for 10,000
 MOST = 262_144  # of a kilobyte each at most, with what they are found by
 
 T = TypeVar("T")
@@ -36,11 +37,12 @@ def remembered(
                 _known.move_to_end(key)
                 found[key] = _known[key]
     lacking = {key: crystal for key, crystal in zip(keys, crystals, strict=True) if key not in found}
-    if lacking:
-        answers = compute(list(lacking.values()))
-        found.update(zip(lacking, answers, strict=True))
+    places = list(lacking)
+    for some in (places[i : i + AT_ONCE] for i in range(0, len(places), AT_ONCE)):
+        answers = compute([momentary(lacking[key]) for key in some])
+        found.update(zip(some, answers, strict=True))
         with _lock:
-            _known.update(zip(lacking, answers, strict=True))
+            _known.update(zip(some, answers, strict=True))
             while len(_known) > MOST:
                 _known.popitem(last=False)
     return [found[key] for key in keys]

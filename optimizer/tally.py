@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+from campaigns.crystals import reduced_formula
 from campaigns.records import Candidate, StageOutcome, final_crystal, first_failure, last_values
 from optimizer.objective import CampaignObjective, Values
 
@@ -25,7 +26,7 @@ class Tally:
 
         Only those that no other beats are kept: the best is among them, and a campaign may have 10,000 candidates.
         """
-        formula = final_crystal(stages, candidate.crystal).composition.reduced_formula
+        formula = reduced_formula(final_crystal(stages, candidate.crystal))
         if failed := first_failure(stages):
             self.failures[failed.code.value] += 1
             return formula
