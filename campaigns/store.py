@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, insert, select, update
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from campaigns import leases
@@ -336,6 +336,16 @@ class CampaignStore:
         query = select(candidates).order_by(candidates.c.seq)
         if round is not None:
             query = query.where(candidates.c.round == round)
+        with self._read() as connection:
+            return [read_candidate(row) for row in connection.execute(query)]
+
+    def candidates_to_place(self, generator_version: str) -> list[Candidate]:
+        """All in the order of proposal, without `z` where `latents` has one under this generator: thousands need not be
+        held twice."""
+        placed = and_(latents.c.candidate_id == candidates.c.id, latents.c.generator_version == generator_version)
+        z = case((latents.c.candidate_id.is_(None), candidates.c.z)).label("z")
+        columns: list[ColumnElement[Any]] = [*(column for column in candidates.c if column.name != "z"), z]
+        query = select(*columns).outerjoin(latents, placed).order_by(candidates.c.seq)
         with self._read() as connection:
             return [read_candidate(row) for row in connection.execute(query)]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from optimizer.surrogate_inputs import input_blocks, surrogate_inputs
 from optimizer.trust_region import Observation
 from surrogates.protocols import FitHints, FittedSurrogate
 
+AT_ONCE = 500  # outcomes in memory: they weigh more than what is kept of them
 FOCUS = 8  # the best candidates, near which the surrogate must be right
 
 
@@ -87,22 +88,41 @@ def evidence(
     """What was evaluated, with the latents of `parts.generator`; those the ledger lacks are found now. With a `horizon`
     only what lies within it. `proposed` are the store's candidates where they were read already.
     """
-    outcomes, rounds = store.outcomes(), store.rounds()
+    rounds = store.rounds()
     if horizon is not None:
-        outcomes = {name: outcomes[name] for name in horizon.seen}
         rounds = [record for record in rounds if record.round < horizon.number]
-    candidates = tuple(c for c in (store.candidates() if proposed is None else proposed) if c.id in outcomes)
-    measured = {c.id: final_crystal(outcomes[c.id], c.crystal) for c in candidates}
-    values = tuple(observed_values(outcomes[c.id], parts.objective) for c in candidates)
+    candidates: list[Candidate] = []
+    measured: dict[str, Structure] = {}
+    values: list[Values] = []
+    uncertainties: dict[str, Mapping[str, float]] = {}
+    everything = store.candidates_to_place(parts.generator.version) if proposed is None else proposed
+    for candidate, stages in _evaluated(store, everything, horizon):
+        candidates.append(candidate)
+        measured[candidate.id] = final_crystal(stages, candidate.crystal)
+        values.append(observed_values(stages, parts.objective))
+        if stated := last_uncertainties(stages):
+            uncertainties[candidate.id] = stated
     known = {name: z for name, z in store.latents(parts.generator.version).items() if name in measured}
     missing = [c for c in candidates if c.id not in known]
     new = find_latents(parts.generator, parts.spec.space, missing, [measured[c.id] for c in missing])
-    stated = {c.id: last_uncertainties(outcomes[c.id]) for c in candidates}
-    uncertainties = {name: each for name, each in stated.items() if each}
     last_fit = _last_fit(rounds, parts.generator.version)
     periods = {} if horizon is None else horizon.periods({c.id for c in candidates if c.round == 0})
     latents = {**known, **new}
-    return Evidence(candidates, tuple(measured.values()), values, latents, new, uncertainties, last_fit, periods)
+    crystals = tuple(measured.values())
+    return Evidence(tuple(candidates), crystals, tuple(values), latents, new, uncertainties, last_fit, periods)
+
+
+def _evaluated(
+    store: CampaignStore, candidates: Sequence[Candidate], horizon: Horizon | None
+) -> Iterator[tuple[Candidate, tuple[StageOutcome, ...]]]:
+    """Those of the candidates that were evaluated, within the horizon, and their stages; AT_ONCE of them are read."""
+    within = None if horizon is None else set(horizon.seen)
+    for start in range(0, len(candidates), AT_ONCE):
+        some = candidates[start : start + AT_ONCE]
+        outcomes = store.outcomes([c.id for c in some])
+        for candidate in some:
+            if candidate.id in outcomes and (within is None or candidate.id in within):
+                yield candidate, outcomes[candidate.id]
 
 
 def _last_fit(rounds: Sequence[RoundRecord], generator_version: str) -> Mapping[str, Mapping[str, Any]]:

@@ -65,7 +65,7 @@ def proposal(
     round's number and the outcomes within that horizon, whatever else the ledger holds.
     """
     seed = phase_seed(parts.spec.seed, round, "propose")
-    proposed = store.candidates()
+    proposed = store.candidates_to_place(parts.generator.version)
     known = evidence(parts, store, horizon, proposed=proposed)
     proposed = [c for c in proposed if c.round < round]
     region = trust_region(known.history(), parts.objective, parts.generator.latent_dim)

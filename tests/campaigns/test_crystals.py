@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from campaigns.crystals import crystal_from_json, crystal_to_json, crystal_to_read
+from campaigns.crystals import crystal_from_json, crystal_to_json, crystal_to_read, momentary, reduced_formula
 
 
 def test_every_float_and_the_order_of_sites_survive():
@@ -72,3 +72,13 @@ def test_what_is_no_crystal_is_told_when_it_is_looked_at():
     broken = crystal_to_read('{"lattice": 3}')
     with pytest.raises(KeyError):
         len(broken)
+
+
+def test_a_formula_and_a_moment_s_look_leave_a_line_a_line():
+    """A resumed campaign asks for the formulas and fingerprints of all its crystals, and must not keep them parsed."""
+    crystal = crystal_to_read(crystal_to_json(SALT))
+    unread = type(crystal)
+    assert reduced_formula(crystal) == reduced_formula(SALT) == SALT.composition.reduced_formula
+    assert momentary(crystal) == SALT
+    assert type(crystal) is unread is not type(SALT)
+    assert momentary(SALT) is SALT

@@ -107,6 +107,9 @@ def test_phases_latents_generators_and_events(store):
     store.add_latents("v2", {"c0": Latent((1 / 3, 2.0), "relaxed")})
     assert store.latents("v2") == {"c0": Latent((1 / 3, 2.0), "relaxed")}
     assert store.latents("v1") == {}
+    written = {c.id: c.z for c in store.candidates()}
+    assert {c.id: c.z for c in store.candidates_to_place("v2")} == {**written, "c0": None}
+    assert store.candidates_to_place("v1") == store.candidates()
     sha = store.artifacts.put(b"weights")
     assert store.add_generator("v2", sha, {"loss": 0.5}, True)
     assert not store.add_generator("v2", sha, {"loss": 0.5}, True)
