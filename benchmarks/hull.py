@@ -38,7 +38,7 @@ from optimizer.calculators import CalculatorParams, potential
 from optimizer.competing import DEFAULT_FORMULAS
 from optimizer.hull import judged_distance
 from optimizer.references import ReferenceTable
-from optimizer.stable_phase_build import fit_change, lowest, roles
+from optimizer.stable_phase_build import on_later_scale
 from optimizer.stable_phases import StablePhases
 
 WAYS = ("chgnet_crystals", "chgnet_listed", "chgnet_with_made", "dft_crystals", "dft_listed", "dft_all_formulas")
@@ -210,14 +210,10 @@ def _dft_table(data: str) -> ReferenceTable:
 @cache
 def _all_formulas(path: str, data: str) -> ReferenceTable:
     """One row per formula, named by it, energies on the scale of the labels."""
-    old, new = lowest(Path(path)), lowest(Path(data), stable=True)
-    both = sorted(old.keys() & new.keys())
-    change = fit_change(both, np.array([new[f] - old[f] for f in both]))
-    formulas = list(old)
-    formation = np.array([old[f] for f in formulas]) + change.predict(roles(formulas))
-    names, like = tuple(formulas), ReferenceTable.load()
-    groups, marks = np.zeros(len(names), dtype=np.int64), ("",) * len(names)
-    return ReferenceTable(names, names, groups, marks, _totals(like, names, formation.tolist()), version="dft")
+    moved = on_later_scale(Path(path), Path(data))
+    names, groups = tuple(moved), np.zeros(len(moved), dtype=np.int64)
+    energies = _totals(ReferenceTable.load(), names, list(moved.values()))
+    return ReferenceTable(names, names, groups, ("",) * len(names), energies, version="dft")
 
 
 def _totals(like: ReferenceTable, formulas: Sequence[str], formation: Sequence[float]) -> NDArray[np.float64]:

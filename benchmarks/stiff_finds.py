@@ -29,6 +29,7 @@ from benchmarks.search.summary import Run, read_run
 from benchmarks.search.tasks.stiff_and_stable import Params, build
 from campaigns.crystals import crystal_from_json
 from campaigns.records import final_crystal, first_failure, last_values
+from campaigns.spec import SearchSpace
 from generative.loading import load_crystals, read_crystal
 from generative.progress import tracked
 from optimizer.references import ReferenceTable
@@ -77,7 +78,7 @@ def measure(given: argparse.Namespace) -> int:
     return 0
 
 
-def draw(data: Path, space: Any, n: int, seed: int) -> list[tuple[str, Structure]]:
+def draw(data: Path, space: SearchSpace, n: int, seed: int) -> list[tuple[str, Structure]]:
     """The first n of a random order that lie inside the space, as primitive cells."""
     table = load_crystals(data)
     found: list[tuple[str, Structure]] = []

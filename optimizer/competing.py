@@ -1,11 +1,11 @@
 """Competing phases: crystals made where the table of known phases lacks those that exist, so that a hull has corners.
 
-For every set of two or three elements of a crystal the formulas that Materials Project crystals are known to have
-(`known_formulas`) and the table lacks are decorated: crystals of the likeliest structure types of each formula
-(`prototypes`) are put together, their energies computed at three volumes, and the best are relaxed with the same
-potential, to a looser limit than a candidate. Where nothing is known of a pair, the likeliest decorations of any
-formula stand in. A made phase is an upper bound of the true one's energy: a hull with it lies nearer to the truth,
-never below what the potential allows.
+A crystal's own composition is decorated: crystals of its likeliest structure types (`prototypes`) are put together,
+their energies computed at three volumes, and the best are relaxed with the same potential, to a looser limit than a
+candidate. Where nothing is known of a pair of elements, the likeliest decorations of any formula stand in. For a
+potential that the list of stable phases does not serve, so are, for every set of two or three elements, the formulas
+that Materials Project crystals are known to have (`known_formulas`) and the table lacks. A made phase is an upper bound
+of the true one's energy: a hull with it lies nearer to the truth, never below what the potential allows.
 
 What is made for a set follows from the set, the potential and the table, never from time or from what was made before;
 a finished set is one file in the cache, shared between processes and campaigns. Nothing of it counts to a budget.

@@ -44,9 +44,7 @@ class KnownHull:
         if len(symbols) < 2 or not self._elements.issuperset(symbols):
             return 0.0, 0
         places = np.array([COLUMN_OF[symbol] for symbol in symbols])
-        allowed = np.zeros(len(SYMBOLS), dtype=bool)
-        allowed[places] = True
-        inside = np.flatnonzero(~(self._present & ~np.packbits(allowed)).any(axis=1))
+        inside = made_of(self._present, places)
         held = self._fractions[np.ix_(inside, places)]
         kinds = {tuple(row) for row in (held > 0).tolist() if sum(row) == 2}
         sparse = sum(
@@ -57,6 +55,13 @@ class KnownHull:
         if not useful.any():
             return 0.0, sparse
         return lowest_mixture(held[useful], self._formation[inside][useful], [fractions[s] for s in symbols]), sparse
+
+
+def made_of(present: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows of `present [n, 13]`, packed bits by element, that have no element but those at `places`."""
+    allowed = np.zeros(len(SYMBOLS), dtype=bool)
+    allowed[places] = True
+    return np.flatnonzero(~(present & ~np.packbits(allowed)).any(axis=1))
 
 
 def lowest_mixture(held: NDArray[np.float64], energies: NDArray[np.float64], wanted: list[float]) -> float:

@@ -25,7 +25,7 @@ from sklearn.linear_model import HuberRegressor
 from generative.progress import tracked
 from optimizer.elemental_references import elemental_references
 from optimizer.formulas import atomic_fractions, elements_of
-from optimizer.known_hull import lowest_mixture
+from optimizer.known_hull import lowest_mixture, made_of
 from optimizer.stable_phases import write_stable_phases
 
 ANIONS = ("O", "F", "Cl", "Br", "I", "S", "Se", "Te", "N", "H", "P", "As", "Sb", "Si")
@@ -40,22 +40,25 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
-    old = lowest(given.formulas)
-    new = lowest(given.data, stable=True)
-    both = sorted(old.keys() & new.keys())
-    change = fit_change(both, np.array([new[f] - old[f] for f in both]))
-    formulas = [
-        f for f in sorted(old) if len(elements_of(f)) > 1 and not elemental_references().missing(elements_of(f))
-    ]
-    energies = np.array([old[f] for f in formulas]) + change.predict(roles(formulas))
-    left = np.array([new[f] for f in both]) - np.array([old[f] for f in both]) - change.predict(roles(both))
-    kept = corners(formulas, energies)
-    given.out.write_bytes(write_stable_phases({formulas[i]: float(energies[i]) for i in kept}))
+    moved = on_later_scale(given.formulas, given.data)
+    missing = elemental_references().missing
+    formulas = [f for f in sorted(moved) if len(elements_of(f)) > 1 and not missing(elements_of(f))]
+    kept = corners(formulas, np.array([moved[f] for f in formulas]))
+    given.out.write_bytes(write_stable_phases({formulas[i]: moved[formulas[i]] for i in kept}))
+    left = np.abs([moved[f] - energy for f, energy in lowest(given.data, stable=True).items() if f in moved])
     print(
-        f"{given.out}: {len(kept)} of {len(formulas)} compounds; of {len(both)} stable ones in both files energies "
-        f"differ by {np.median(np.abs(left)):.4f} eV/atom (median), {np.mean(np.abs(left)):.4f} (mean)",
+        f"{given.out}: {len(kept)} of {len(formulas)} compounds; of {len(left)} stable ones in both files energies "
+        f"differ by {np.median(left):.4f} eV/atom (median), {np.mean(left):.4f} (mean)",
         file=sys.stderr,
     )
+
+
+def on_later_scale(formulas: Path, data: Path) -> dict[str, float]:
+    """Reduced formula -> lowest formation energy (eV/atom) of the first file, on the scale of the second."""
+    old, new = lowest(formulas), lowest(data, stable=True)
+    both = sorted(old.keys() & new.keys())
+    change = fit_change(both, np.array([new[f] - old[f] for f in both])).predict(roles(list(old)))
+    return {formula: energy + float(by) for (formula, energy), by in zip(old.items(), change, strict=True)}
 
 
 def lowest(path: Path, *, stable: bool = False) -> dict[str, float]:
@@ -115,10 +118,8 @@ def above_others(fractions: NDArray[np.float64], formation_ev_atom: NDArray[np.f
     above = np.empty(len(fractions))
     for i in tracked(range(len(fractions)), "hulls", len(fractions)):
         places = np.flatnonzero(fractions[i])
-        allowed = np.zeros(fractions.shape[1], dtype=bool)
-        allowed[places] = True
-        inside = np.flatnonzero(~(present & ~np.packbits(allowed)).any(axis=1) & (formation_ev_atom < 0))
-        inside = inside[inside != i]
+        inside = made_of(present, places)
+        inside = inside[(formation_ev_atom[inside] < 0) & (inside != i)]
         wanted = fractions[i, places].tolist()
         below = (
             lowest_mixture(fractions[np.ix_(inside, places)], formation_ev_atom[inside], wanted) if len(inside) else 0.0

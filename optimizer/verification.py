@@ -3,7 +3,8 @@
 The campaign's own oracles are asked again with the second potential in place of the first: relaxation first, then
 whatever takes a potential, and the distance to hull in any case. The hull is made for the chemical systems in question:
 the known phases near the first potential's hull are rebuilt from their structure types (or taken from a table that
-holds crystals) and relaxed. What cannot be rebuilt, mostly phases of four elements and large cells, is counted.
+holds crystals) and relaxed. What cannot be rebuilt, mostly phases of four elements and large cells, is counted; where
+the second potential is on the scale of the listed stable phases, these are corners all the same.
 
 CHGNet and SevenNet-0 learned the same set of calculations, MPtrj: where they agree both may be wrong in the same way.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from optimizer.calculators import CalculatorParams, Potential, potential
 from optimizer.competing import MadeSet, cache_folder, competing_phases, plan, require_cache
 from optimizer.hull import NEAR_EV_ATOM, competing_corners, judged_distance
 from optimizer.references import ReferenceTable
+from optimizer.stable_phases import StablePhases
 
 COHESIVE = {"Cu": 0.0, "Au": 0.0, "Ag": 0.0}  # EMT counts from the elements
 
@@ -110,6 +112,14 @@ def test_a_triple_of_which_nothing_is_known_is_left_alone(table):
     assert plan(("Hf", "Na", "Y"), table, 4) == ()
     assert plan(("Hf", "Na"), table, 4) != ()
     assert plan(("Hf", "Na"), table, 0) == ()
+
+
+def test_with_the_list_of_stable_phases_known_formulas_are_not_made(table):
+    """It has judged them already; a pair without any compound is still tried."""
+    listed = replace(table, listed=StablePhases(("AuCu3",), np.array([-0.1])))
+    assert {group[0].formula_known for group in plan(("Au", "Cu"), table, 4)} == {True}
+    assert plan(("Au", "Cu"), listed, 4) == ()
+    assert plan(("Ba", "Ti"), listed, 4) != ()
 
 
 def test_phases_are_made_only_for_crystals_near_the_hull(table, emt, cache):

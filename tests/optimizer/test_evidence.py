@@ -10,6 +10,7 @@ from campaigns.ledger import Latent
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
 from campaigns.spec import parse_spec
 from campaigns.store import CampaignStore
+from optimizer import evidence as evidence_module
 from optimizer.build import build
 from optimizer.evidence import evidence, find_latents, observed_values
 from optimizer.objective import CampaignObjective
@@ -73,6 +74,19 @@ def test_what_no_latent_decodes_to_stands_at_the_encoders_mean_and_what_has_no_c
     assert set(found) == {"a"}
     assert found["a"].stands_for == "nearest"
     assert found["a"].z == pytest.approx(parts.generator.encode([NOBODYS])[0].tolist())
+
+
+def test_what_is_read_in_parts_is_whole_and_in_order(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence_module, "AT_ONCE", 2)
+    names = ["a", "b", "c", "d", "e"]
+    with CampaignStore.create(tmp_path / "run", SPEC, provenance={}) as store:
+        store.finish_phase(0, "start", candidates=[candidate(parts, name, SALT) for name in names])
+        for name in ("d", "a", "e", "b"):  # c is still in hand
+            store.record(name, parts.cascade.evaluate(SALT, 0))
+        found = evidence(parts, store)
+    assert [c.id for c in found.candidates] == ["a", "b", "d", "e"]
+    assert len(found.values) == len(found.measured) == 4
+    assert None not in found.values
 
 
 def test_latents_in_the_ledger_are_not_sought_again(parts, tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from pymatgen.core import Lattice, Structure
 
+from campaigns.crystals import crystal_to_json, crystal_to_read
+from optimizer import row_memory
 from optimizer.row_memory import remembered, rows_of
 
 
@@ -46,3 +48,17 @@ def test_anything_that_follows_from_a_crystal_is_remembered():
     assert remembered([first, first], "test formula", formulas) == ["Po", "Po"]
     assert remembered([second, first], "test formula", formulas) == ["Ra", "Po"]
     assert asked == [1, 1]
+
+
+def test_many_are_asked_for_in_parts_and_what_is_parsed_goes_again(monkeypatch):
+    monkeypatch.setattr(row_memory, "AT_ONCE", 2)
+    lines = [crystal_to_json(Structure(Lattice.cubic(a), ["Fr"], [[0, 0, 0]])) for a in (4.0, 4.1, 4.2, 4.3, 4.4)]
+    crystals, asked = [crystal_to_read(line) for line in lines], list[int]()
+
+    def edges(some):
+        asked.append(len(some))
+        return [crystal.lattice.a for crystal in some]
+
+    assert remembered(crystals, "test edge", edges) == [4.0, 4.1, 4.2, 4.3, 4.4]
+    assert asked == [2, 2, 1]
+    assert not any(type(crystal) is Structure for crystal in crystals)
