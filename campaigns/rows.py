@@ -48,7 +48,7 @@ def read_candidate(row: Row[Any]) -> Candidate:
         z=row.z,
         generator_version=intern(row.generator_version),
         parent=row.parent,
-        predicted={intern(name): (mean, sd) for name, (mean, sd) in row.predicted.items()},
+        predicted={intern(name): (mean, sd) for name, (mean, sd) in (row.predicted or {}).items()},
     )
 
 

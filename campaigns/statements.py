@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, delete, func, insert, null, select
 from sqlalchemy.exc import IntegrityError
 
 from campaigns.errors import LedgerError
@@ -82,3 +82,22 @@ def drop_outcome(connection: Connection, rows: Sequence[Row[Any]]) -> list[dict[
     connection.execute(delete(outcomes).where(outcomes.c.candidate_id == name))
     connection.execute(delete(latents).where(latents.c.candidate_id == name))
     return [{"stage": row.stage, "failure": row.failure, "properties": row.properties} for row in rows]
+
+
+def to_place(generator_version: str) -> Select[Any]:
+    """Candidates in the order of proposal, `predicted` empty, `z` too where there is a latent under the generator."""
+    placed = and_(latents.c.candidate_id == candidates.c.id, latents.c.generator_version == generator_version)
+    z = case((latents.c.candidate_id.is_(None), candidates.c.z)).label("z")
+    kept = [column for column in candidates.c if column.name not in ("z", "predicted")]
+    columns: list[ColumnElement[Any]] = [*kept, z, null().label("predicted")]
+    return select(*columns).outerjoin(latents, placed).order_by(candidates.c.seq)
+
+
+def outcomes_of(among: Sequence[str] | None) -> Select[Any]:
+    """Outcomes of these candidates or of all, in the order of proposal, with the crystal that was `proposed`."""
+    query = (
+        select(outcomes, candidates.c.crystal.label("proposed"))
+        .join(candidates, candidates.c.id == outcomes.c.candidate_id)
+        .order_by(candidates.c.seq, outcomes.c.position)
+    )
+    return query if among is None else query.where(candidates.c.id.in_(among))

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from campaigns import leases
@@ -42,11 +42,15 @@ from campaigns.statements import (
     insert_generator,
     meta_entry,
     now,
+    outcomes_of,
     phase_done,
     proposed_crystal,
     replace_latents,
+    to_place,
 )
 from campaigns.tables import candidates, events, generators, latents, meta, outcomes, rounds
+
+AT_ONCE = 500  # candidates with everything that is told of them
 
 
 class CampaignStore:
@@ -340,14 +344,10 @@ class CampaignStore:
             return [read_candidate(row) for row in connection.execute(query)]
 
     def candidates_to_place(self, generator_version: str) -> list[Candidate]:
-        """All in the order of proposal, without `z` where `latents` has one under this generator: thousands need not be
-        held twice."""
-        placed = and_(latents.c.candidate_id == candidates.c.id, latents.c.generator_version == generator_version)
-        z = case((latents.c.candidate_id.is_(None), candidates.c.z)).label("z")
-        columns: list[ColumnElement[Any]] = [*(column for column in candidates.c if column.name != "z"), z]
-        query = select(*columns).outerjoin(latents, placed).order_by(candidates.c.seq)
+        """All in the order of proposal, without what was predicted, and without `z` where `latents` has one under this
+        generator: of thousands in memory at once, each holds what a proposal needs of it."""
         with self._read() as connection:
-            return [read_candidate(row) for row in connection.execute(query)]
+            return [read_candidate(row) for row in connection.execute(to_place(generator_version))]
 
     def pending(self) -> list[Candidate]:
         """Proposed and without outcome, in the order of proposal."""
@@ -408,15 +408,22 @@ class CampaignStore:
 
     def outcomes(self, among: Sequence[str] | None = None) -> dict[str, tuple[StageOutcome, ...]]:
         """Candidate id -> its stages in order, of every evaluated candidate or these, in the order of proposal."""
-        query = (
-            select(outcomes, candidates.c.crystal.label("proposed"))
-            .join(candidates, candidates.c.id == outcomes.c.candidate_id)
-            .order_by(candidates.c.seq, outcomes.c.position)
-        )
-        if among is not None:
-            query = query.where(candidates.c.id.in_(among))
         with self._read() as connection:
-            return read_outcomes(connection.execute(query))
+            return read_outcomes(connection.execute(outcomes_of(among)))
+
+    def evaluated(self) -> Iterator[tuple[Candidate, tuple[StageOutcome, ...]]]:
+        """Every evaluated candidate and its stages, in the order of proposal. Read in parts, a transaction each: who
+        keeps little of each holds little of a long campaign.
+        """
+        last = -1
+        while True:
+            query = select(candidates).where(candidates.c.seq > last).order_by(candidates.c.seq).limit(AT_ONCE)
+            with self._read() as connection:
+                rows = connection.execute(query).all()
+            if not rows:
+                return
+            last, found = rows[-1].seq, self.outcomes([row.id for row in rows])
+            yield from ((read_candidate(row), found[row.id]) for row in rows if row.id in found)
 
     def spent(self) -> Spent:
         """What has been spent so far."""

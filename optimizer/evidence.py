@@ -16,10 +16,11 @@ import torch
 from pymatgen.core import Structure
 from torch import Tensor
 
+from campaigns.crystals import crystal_to_json
 from campaigns.ledger import Latent, RoundRecord
 from campaigns.records import Candidate, StageOutcome, final_crystal, first_failure, last_uncertainties, last_values
 from campaigns.spec import SearchSpace
-from campaigns.store import CampaignStore
+from campaigns.store import AT_ONCE, CampaignStore
 from generative.protocols import Alignment, Generator
 from optimizer.build import Parts
 from optimizer.horizon import Horizon
@@ -28,7 +29,6 @@ from optimizer.surrogate_inputs import input_blocks, surrogate_inputs
 from optimizer.trust_region import Observation
 from surrogates.protocols import FitHints, FittedSurrogate
 
-AT_ONCE = 500  # outcomes in memory: they weigh more than what is kept of them
 FOCUS = 8  # the best candidates, near which the surrogate must be right
 
 
@@ -98,7 +98,7 @@ def evidence(
     everything = store.candidates_to_place(parts.generator.version) if proposed is None else proposed
     for candidate, stages in _evaluated(store, everything, horizon):
         candidates.append(candidate)
-        measured[candidate.id] = final_crystal(stages, candidate.crystal)
+        measured[candidate.id] = _once(final_crystal(stages, candidate.crystal), candidate.crystal)
         values.append(observed_values(stages, parts.objective))
         if stated := last_uncertainties(stages):
             uncertainties[candidate.id] = stated
@@ -110,6 +110,11 @@ def evidence(
     latents = {**known, **new}
     crystals = tuple(measured.values())
     return Evidence(tuple(candidates), crystals, tuple(values), latents, new, uncertainties, last_fit, periods)
+
+
+def _once(final: Structure, proposed: Structure) -> Structure:
+    """The final crystal; one object where it is the proposed one."""
+    return proposed if crystal_to_json(final) == crystal_to_json(proposed) else final
 
 
 def _evaluated(

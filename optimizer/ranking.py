@@ -79,12 +79,8 @@ def rank_candidates(store: CampaignStore, novelty: Callable[[Structure], Novelty
     relaxed crystals; the one that ranks higher stays.
     """
     spec, objective = store.spec, CampaignObjective.from_spec(store.spec)
-    outcomes = store.outcomes()
-    evaluated = [candidate for candidate in store.candidates() if candidate.id in outcomes]
-    values = [
-        None if first_failure(outcomes[candidate.id]) else last_values(outcomes[candidate.id])
-        for candidate in evaluated
-    ]
+    evaluated = list(store.evaluated())
+    values = [None if first_failure(stages) else last_values(stages) for _, stages in evaluated]
     matcher = StructureMatcher()
     seen: dict[str, list[Structure]] = {}  # reduced formula -> crystals already met
     entries: list[Ranked] = []
@@ -92,8 +88,8 @@ def rank_candidates(store: CampaignStore, novelty: Callable[[Structure], Novelty
     for index in objective.ranking(values):
         if len(entries) == (top or spec.export.top):
             break
-        candidate, measured = evaluated[index], values[index] or {}
-        cif, crystal = as_read_back(final_crystal(outcomes[candidate.id], candidate.crystal))
+        (candidate, stages), measured = evaluated[index], values[index] or {}
+        cif, crystal = as_read_back(final_crystal(stages, candidate.crystal))
         alike = seen.setdefault(crystal.composition.reduced_formula, [])
         if any(matcher.fit(crystal, other) for other in alike):
             duplicates += 1
@@ -109,7 +105,6 @@ def rank_candidates(store: CampaignStore, novelty: Callable[[Structure], Novelty
         group = space_group(crystal)
         rank = len(entries) + 1
         standing = f"{_best(rank)} {'' if spec.export.known else 'new '}crystal of {len(evaluated)} evaluated"
-        stages = outcomes[candidate.id]
         entries.append(
             Ranked(
                 rank=rank,

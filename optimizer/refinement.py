@@ -45,11 +45,8 @@ def refinement_due(store: CampaignStore, objective: CampaignObjective, round: in
 
 def _rounds_without_gain(store: CampaignStore, objective: CampaignObjective, round: int) -> int:
     """How many rounds up to this one have passed since the best feasible candidate was found."""
-    outcomes = store.outcomes()
-    values = {
-        n: [observed_values(outcomes[c.id], objective) for c in store.candidates() if c.id in outcomes and c.round <= n]
-        for n in range(round + 1)
-    }
+    seen = [(candidate.round, observed_values(stages, objective)) for candidate, stages in store.evaluated()]
+    values = {n: [value for when, value in seen if when <= n] for n in range(round + 1)}
     reference = objective.reference(values[round])
     best = [objective.progress(values[n], reference) for n in range(round + 1)]
     gains = [n for n, (before, after) in enumerate(pairwise(best), start=1) if after is not None and after != before]

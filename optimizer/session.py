@@ -35,10 +35,8 @@ class Session:
     def start(self) -> None:
         """Round 0 is proposed, and what was measured before this session, or came with its values, is shown."""
         start_phase(self.parts, self.store, lambda text: self.live.phase(0, text))
-        outcomes = self.store.outcomes()
-        for candidate in self.store.candidates():
-            if stages := outcomes.get(candidate.id):
-                self.live.known(candidate, stages)
+        for candidate, stages in self.store.evaluated():
+            self.live.known(candidate, stages)
 
     def begin(self, candidate_id: str) -> None:
         """It is handed to a worker. What was claimed is leased already."""

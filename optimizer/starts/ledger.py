@@ -35,11 +35,8 @@ class OlderCampaign:
         self, generator: Generator, space: SearchSpace, *, seed: int
     ) -> Iterator[StartCrystal | DecodeFailure]:
         with CampaignStore.open(self.path) as store:
-            candidates, outcomes = store.candidates(), store.outcomes()
-        for candidate in candidates:
-            stages = outcomes.get(candidate.id)
-            if stages is None:
-                continue
+            evaluated = list(store.evaluated())
+        for candidate, stages in evaluated:
             values = last_values(stages)
             if first_failure(stages) or any(name not in values for name in self.properties):
                 yield DecodeFailure(FailureCode.NOT_FOUND, f"{candidate.id}: not every property was measured")

@@ -96,6 +96,16 @@ def test_candidates_and_outcomes_come_back_as_they_were(store):
         assert again.provenance == {"latentore": "0"}
 
 
+def test_what_was_evaluated_is_read_in_parts_in_the_order_of_proposal(store, monkeypatch):
+    monkeypatch.setattr("campaigns.store.AT_ONCE", 2)
+    store.finish_phase(0, "propose", candidates=[candidate(f"c{i}") for i in range(7)])
+    told = {f"c{i}": (relaxed(),) for i in (5, 0, 4, 6)}  # c1, c2, c3 wait, c2 and c3 fill a part
+    for name, stages in told.items():
+        store.record(name, stages)
+    proposed = {each.id: each for each in store.candidates()}
+    assert list(store.evaluated()) == [(proposed[name], told[name]) for name in ("c0", "c4", "c5", "c6")]
+
+
 def test_phases_latents_generators_and_events(store):
     store.finish_phase(0, "propose", candidates=[candidate("c0")], failures={FailureCode.KNOWN: 2})
     store.finish_phase(0, "screen", figures={"pool": 100})
@@ -109,7 +119,7 @@ def test_phases_latents_generators_and_events(store):
     assert store.latents("v1") == {}
     written = {c.id: c.z for c in store.candidates()}
     assert {c.id: c.z for c in store.candidates_to_place("v2")} == {**written, "c0": None}
-    assert store.candidates_to_place("v1") == store.candidates()
+    assert store.candidates_to_place("v1") == [replace(c, predicted={}) for c in store.candidates()]
     sha = store.artifacts.put(b"weights")
     assert store.add_generator("v2", sha, {"loss": 0.5}, True)
     assert not store.add_generator("v2", sha, {"loss": 0.5}, True)
