@@ -75,15 +75,35 @@ def propose(z: Tensor, y: Tensor, seed: int, before: Any) -> tuple[float, Any, T
     return time.perf_counter() - began, fitted, pool[chosen], context
 
 
+def _utility(samples: Tensor, X: Tensor | None = None) -> Tensor:
+    return OBJECTIVE.utility(samples)[..., 0]
+
+
+def referee(fitted: Any, context: ProposalContext, seed: int) -> Any:
+    """BoTorch's qLogNEI of a batch; sequential optimisation leaves it with pending points."""
+    from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+    from botorch.acquisition.objective import GenericMCObjective
+    from botorch.sampling import SobolQMCNormalSampler
+
+    return qLogNoisyExpectedImprovement(
+        fitted.model,
+        context.observed_z,
+        sampler=SobolQMCNormalSampler(torch.Size([256]), seed=seed),
+        objective=GenericMCObjective(_utility),
+        constraints=OBJECTIVE.constraint_callables(),
+        prune_baseline=True,
+    )
+
+
 def optimised(fitted: Any, context: ProposalContext, seed: int) -> tuple[float, Callable[[Tensor], float]]:
     """Value of the batch that sequential `optimize_acqf` finds, and the function that values a batch."""
     from botorch.optim import optimize_acqf
 
-    function = log_nei.build(log_nei.Params())._function(fitted, OBJECTIVE, context, seed)
+    function = referee(fitted, context, seed)
     bounds = torch.stack([context.observed_z.amin(0), context.observed_z.amax(0)])
     torch.manual_seed(seed)
     best, _ = optimize_acqf(function, bounds, q=BATCH, num_restarts=8, raw_samples=256, sequential=True)
-    function = log_nei.build(log_nei.Params())._function(fitted, OBJECTIVE, context, seed)
+    function = referee(fitted, context, seed)
 
     def value(batch: Tensor) -> float:
         with torch.no_grad():

@@ -1,26 +1,32 @@
 """Log noisy expected improvement over a pool of screened latents, in batches, under constraints and with
 pending points.
 
-One goal: qLogNoisyExpectedImprovement. Two: qLogNoisyExpectedHypervolumeImprovement. Both from Ament,
-Daulton, Eriksson, Balandat & Bakshy, "Unexpected Improvements to Expected Improvement for Bayesian
-Optimization", NeurIPS 2023; targets are a composite objective (Astudillo & Frazier, ICML 2019). Improvement
-means nothing while no measured point is feasible: then the batch maximises qLogProbabilityOfFeasibility.
+One goal: the noisy expected improvement (Letham, Karrer, Ottoni & Bakshy, "Constrained Bayesian Optimization with
+Noisy Experiments", Bayesian Analysis 14, 2019). Two: the expected hypervolume improvement (Daulton, Balandat & Bakshy,
+NeurIPS 2021). Both in logarithms that do not vanish, with BoTorch's smoothing: Ament, Daulton, Eriksson, Balandat &
+Bakshy, "Unexpected Improvements to Expected Improvement for Bayesian Optimization", NeurIPS 2023; targets are a
+composite objective (Astudillo & Frazier, ICML 2019). Improvement means nothing while no measured point is feasible:
+then the batch maximises the probability that one of it is.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from functools import partial
+from typing import Any, Protocol, cast
 
 import torch
-from botorch.acquisition.logei import qLogNoisyExpectedImprovement, qLogProbabilityOfFeasibility
-from botorch.acquisition.multi_objective import logei
-from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
+from botorch.acquisition.logei import TAU_RELU
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
+from botorch.acquisition.multi_objective.utils import prune_inferior_points_multi_objective
 from botorch.acquisition.objective import GenericMCObjective
+from botorch.acquisition.utils import get_infeasible_cost, prune_inferior_points
 from botorch.posteriors import GPyTorchPosterior
-from botorch.sampling import SobolQMCNormalSampler
+from botorch.utils.multi_objective.box_decompositions.non_dominated import FastNondominatedPartitioning
+from botorch.utils.objective import compute_smoothed_feasibility_indicator
+from botorch.utils.safe_math import log1mexp, log_fatplus, logmeanexp
 from botorch.utils.sampling import manual_seed
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -28,15 +34,13 @@ from torch import Tensor
 from optimizer.numerical_notices import expected_notices
 from optimizer.objective import CampaignObjective
 from optimizer.pareto import reference_point
+from optimizer.pool_posterior import PoolPosterior
 from optimizer.protocols import ProposalContext
 from surrogates.protocols import FittedSurrogate
 
-# Else BoTorch 0.18 compiles C++ for this processor at the first use with two goals: half a minute, a compiler needed,
-# and last digits that differ from where there is none.
-logei._load_attempted = True
-
 log = logging.getLogger(__name__)
-Criterion = Literal["log_feasibility", "log_nei", "log_nehvi"]
+ETA = 1e-3  # temperature of the smoothed constraints, BoTorch's
+LEAST_GAIN = 1e-12  # relative, in the probability of feasibility: for its logarithm
 
 
 class Params(BaseModel):
@@ -54,7 +58,19 @@ class Params(BaseModel):
         ge=1,
         description="Measured rows, the best by the posterior's mean, that an improvement is judged against.",
     )
-    chunk: int = Field(256, ge=1, description="Pool rows scored at once; bounds the memory.")
+    chunk: int = Field(1024, ge=1, description="Pool rows predicted at once; bounds the memory.")
+
+
+class Criterion(Protocol):
+    """What a batch is chosen by; its state is what the anchors' samples imply."""
+
+    def scores(self, samples: Tensor) -> Tensor:
+        """Logarithm of what each row adds to the anchors, `[k]`, from its samples `[s, k, m]`."""
+        ...
+
+    def add(self, samples: Tensor) -> None:
+        """More anchors, by their samples `[s, n, m]`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -75,82 +91,91 @@ class LogNEI:
         """Up to q different indices into `context.pool`, int64 `[q]`, in the order they were chosen.
 
         Only the `shortlist` best single points compete for the second and later places: conditioning on a
-        chosen point hardly ever lifts a poor one, and it is what keeps a pool of thousands within seconds.
+        chosen point hardly ever lifts a poor one, and it is what keeps a pool of thousands within seconds. Rows that
+        are pending come last: where no improvement is in sight, the smoothed improvement can score a second sample of
+        the best of them above all others.
         """
         if len(context.pool) == 0 or q < 1:
             return torch.empty(0, dtype=torch.long)
-        # BoTorch draws a few numbers from the global generator (pruning, bound on infeasible values)
-        with manual_seed(seed), torch.no_grad(), expected_notices():
-            function = self._function(fitted, objective, context, seed)
-            return self._greedy(function, context, q)
-
-    def _function(
-        self, fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext, seed: int
-    ) -> Any:
-        """The acquisition function, pending points included."""
-        sampler = SobolQMCNormalSampler(torch.Size([self.params.num_samples]), seed=seed)
-        constraints = objective.constraint_callables()
-        pending = _on(context, context.pending) if len(context.pending) else None
-        means = self._means(fitted, objective, context)
-        feasible = _feasible(objective, means)
-        criterion = _criterion(objective, feasible)
-        log.info("acquisition function: %s", criterion)
-        if criterion == "log_feasibility":
-            return qLogProbabilityOfFeasibility(fitted.model, constraints, sampler=sampler, X_pending=pending)
-        utilities = objective.utility(feasible)
-        scale = _spread(utilities)
-        shared: dict[str, Any] = {
-            "X_baseline": _on(context, context.observed_z)[_leading(objective, means, self.params.baseline)],
-            "sampler": sampler,
-            "constraints": constraints,
-            "X_pending": pending,
-            "prune_baseline": True,
-        }
-
-        def scaled(samples: Tensor, X: Tensor | None = None) -> Tensor:
-            return objective.utility(samples) / scale
-
-        def first(samples: Tensor, X: Tensor | None = None) -> Tensor:
-            return scaled(samples)[..., 0]
-
-        if criterion == "log_nei":
-            return qLogNoisyExpectedImprovement(fitted.model, objective=GenericMCObjective(first), **shared)
-        points = [tuple(row) for row in (utilities / scale).tolist()]
-        several = GenericMCMultiOutputObjective(scaled)
-        return qLogNoisyExpectedHypervolumeImprovement(
-            fitted.model, list(reference_point(points)), objective=several, **shared
-        )
-
-    def _means(self, fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext) -> Tensor:
-        """Posterior means of what was measured, `[k, m]`, in parts: no covariance among them is needed."""
-        parts = _on(context, context.observed_z).split(self.params.chunk)
-        if not len(context.observed_z):
-            return torch.empty(0, len(objective.outcomes), dtype=torch.float64)
-        with torch.no_grad():
-            return torch.cat([cast(GPyTorchPosterior, fitted.model.posterior(rows)).mean for rows in parts])
-
-    def _greedy(self, function: Any, context: ProposalContext, q: int) -> Tensor:
-        """What optimize_acqf_discrete does for q > 1, but in indices and with a shortlist after the first choice.
-
-        Rows that are pending come last: where no improvement is in sight, the smooth maximum of log EI can score a
-        second sample of the best of them above all others.
-        """
-        pool = _on(context, context.pool)
-        pending = _on(context, context.pending)
+        pool, pending = _on(context, context.pool), _on(context, context.pending)
         repeated = context.already_pending.to(pool.device)
         chosen: list[int] = []
-        for left in (torch.nonzero(~repeated)[:, 0], torch.nonzero(repeated)[:, 0]):
-            entered = len(chosen)
-            while len(chosen) < q and len(left):
-                if chosen:
-                    function.set_X_pending(torch.cat([pending, pool[chosen]]))
-                scores = torch.cat([function(pool[rows].unsqueeze(-2)) for rows in left.split(self.params.chunk)])
-                # a stable sort, so that of equal scores the earlier row wins on every device
-                order = scores.nan_to_num(nan=-torch.inf).sort(descending=True, stable=True).indices
-                keep = order[1 : max(self.params.shortlist, q)] if len(chosen) == entered else order[1:]
-                chosen.append(int(left[order[0]]))
-                left = left[keep.sort().values]
+        # BoTorch draws a few numbers from the global generator (pruning, bound on infeasible values)
+        with manual_seed(seed), torch.no_grad(), expected_notices():
+            baseline, criterion = self._judge(fitted, objective, context)
+            for rows in (torch.nonzero(~repeated)[:, 0], torch.nonzero(repeated)[:, 0]):
+                if len(rows) and len(chosen) < q:
+                    anchors = torch.cat([baseline, pending, pool[chosen]])
+                    places = self._greedy(fitted, criterion, anchors, pool[rows], q - len(chosen), seed)
+                    chosen += rows[places].tolist()
         return torch.tensor(chosen, dtype=torch.long)
+
+    def _judge(
+        self, fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext
+    ) -> tuple[Tensor, Any]:
+        """Measured rows that improvement is judged against, `[b, d]`, and the kind of criterion, to be made anew."""
+        measured = _on(context, context.observed_z)
+        means = self._means(fitted, objective, measured)
+        feasible = _feasible(objective, means)
+        constraints = objective.constraint_callables()
+        if not len(feasible):
+            log.info("acquisition function: log_feasibility")
+            return measured[:0], lambda: LogFeasibility(constraints)
+        utilities = objective.utility(feasible)
+        scale = _spread(utilities)
+
+        def utility(samples: Tensor, X: Tensor | None = None) -> Tensor:
+            return objective.utility(samples) / scale
+
+        leading = measured[_leading(objective, means, self.params.baseline)]
+        if len(objective.goals) == 1:
+            log.info("acquisition function: log_nei")
+            single = GenericMCObjective(partial(_first, utility))
+            baseline = prune_inferior_points(fitted.model, leading, single, constraints=constraints)
+            lowest = -get_infeasible_cost(leading, fitted.model, single)
+            return baseline, lambda: LogImprovement(single, constraints, lowest)
+        log.info("acquisition function: log_nehvi")
+        reference = torch.tensor(reference_point([tuple(row) for row in (utilities / scale).tolist()])).to(utilities)
+        several = GenericMCMultiOutputObjective(utility)
+        baseline = prune_inferior_points_multi_objective(
+            fitted.model, leading, reference, several, constraints=constraints
+        )
+        return baseline, lambda: LogHypervolumeImprovement(several, constraints, reference)
+
+    def _means(self, fitted: FittedSurrogate, objective: CampaignObjective, measured: Tensor) -> Tensor:
+        """Posterior means of what was measured, `[k, m]`, in parts: no covariance among them is needed."""
+        if not len(measured):
+            return torch.empty(0, len(objective.outcomes), dtype=torch.float64)
+        parts = measured.split(self.params.chunk)
+        return torch.cat([cast(GPyTorchPosterior, fitted.model.posterior(rows)).mean for rows in parts])
+
+    def _greedy(
+        self, fitted: FittedSurrogate, made: Any, anchors: Tensor, pool: Tensor, q: int, seed: int
+    ) -> list[int]:
+        """What optimize_acqf_discrete does for q > 1, but in rows and with a shortlist after the first choice."""
+        samples, chunk = self.params.num_samples, self.params.chunk
+        posterior = PoolPosterior(
+            fitted.model, anchors, pool, num_samples=samples, picks=min(q, len(pool)), seed=seed, chunk=chunk
+        )
+        criterion: Criterion = made()
+        criterion.add(posterior.anchored)
+        left = torch.arange(len(pool), device=pool.device)
+        chosen: list[int] = []
+        while len(left) and len(chosen) < q:
+            scores = torch.cat([criterion.scores(part) for part in posterior.samples().split(chunk, dim=1)])
+            # a stable sort, so that of equal scores the earlier row wins on every device
+            order = scores.nan_to_num(nan=-torch.inf).sort(descending=True, stable=True).indices
+            chosen.append(int(left[order[0]]))
+            if not chosen[1:]:
+                order = order[: max(self.params.shortlist, q)]
+                posterior.narrow(order)
+                left, order = left[order], torch.arange(len(order), device=pool.device)
+            if len(chosen) < q:
+                criterion.add(posterior.anchor(int(order[0]))[:, None])
+                rest = order[1:].sort().values
+                posterior.narrow(rest)
+                left = left[rest]
+        return chosen
 
 
 def build(params: Params, context: Any = None) -> LogNEI:
@@ -158,21 +183,88 @@ def build(params: Params, context: Any = None) -> LogNEI:
     return LogNEI(params)
 
 
+class LogImprovement:
+    """Log of the expected improvement of one goal over the best feasible anchor of each sample."""
+
+    def __init__(self, objective: GenericMCObjective, constraints: list[Any], lowest: Tensor) -> None:
+        self.objective, self.constraints, self.lowest = objective, constraints, lowest
+        self.best: Tensor | None = None  # [s]
+
+    def add(self, samples: Tensor) -> None:
+        values = self.objective(samples)
+        values = torch.where(_inside(self.constraints, samples), values, self.lowest)
+        best = self.lowest.expand(len(values)) if self.best is None else self.best
+        self.best = torch.cat([best[:, None], values], dim=1).amax(1)
+
+    def scores(self, samples: Tensor) -> Tensor:
+        assert self.best is not None
+        gain = log_fatplus(self.objective(samples) - self.best[:, None], tau=TAU_RELU)
+        return logmeanexp(gain + _log_inside(self.constraints, samples), dim=0)
+
+
+class LogHypervolumeImprovement:
+    """Log of the expected gain in the hypervolume that feasible anchors have above `reference` in each sample."""
+
+    def __init__(self, objective: GenericMCMultiOutputObjective, constraints: list[Any], reference: Tensor) -> None:
+        self.objective, self.constraints, self.reference = objective, constraints, reference
+        self.values: Tensor | None = None  # [s, n, goals]
+        self.cells: Tensor | None = None  # [2, s, 1, cells, goals]: lower and upper corners of what is not dominated
+
+    def add(self, samples: Tensor) -> None:
+        inside = _inside(self.constraints, samples)[..., None]
+        values = torch.where(inside, self.objective(samples), self.reference)
+        self.values = values if self.values is None else torch.cat([self.values, values], dim=1)
+        self.cells = FastNondominatedPartitioning(self.reference, self.values).get_hypercell_bounds()[:, :, None]
+
+    def scores(self, samples: Tensor) -> Tensor:
+        assert self.cells is not None
+        lower, upper = self.cells
+        above = log_fatplus(self.objective(samples)[:, :, None] - lower, tau=TAU_RELU)  # [s, k, cells, goals]
+        areas = torch.minimum(above, (upper - lower).log()).sum(-1).logsumexp(-1)
+        return logmeanexp(areas + _log_inside(self.constraints, samples), dim=0)
+
+
+class LogFeasibility:
+    """Log of what the row adds to the probability that anything is feasible."""
+
+    def __init__(self, constraints: list[Any]) -> None:
+        self.constraints = constraints
+        self.best: Tensor | None = None  # [s], log of the smoothed indicator that something is
+
+    def add(self, samples: Tensor) -> None:
+        likely = _log_inside(self.constraints, samples)
+        before = likely.new_full((len(likely),), -torch.inf) if self.best is None else self.best
+        self.best = torch.cat([before[:, None], likely], dim=1).amax(1)
+
+    def scores(self, samples: Tensor) -> Tensor:
+        assert self.best is not None
+        likely = _log_inside(self.constraints, samples)
+        behind = (self.best[:, None] - likely).clamp_max(-LEAST_GAIN)
+        gain = torch.where(likely > self.best[:, None], likely + log1mexp(behind), -torch.inf)
+        return logmeanexp(gain, dim=0)
+
+
+def _first(utility: Callable[[Tensor], Tensor], samples: Tensor, X: Tensor | None = None) -> Tensor:
+    return utility(samples)[..., 0]
+
+
 def _on(context: ProposalContext, z: Tensor) -> Tensor:
     return z.to(device=context.device, dtype=torch.float64)
 
 
+def _inside(constraints: list[Any], samples: Tensor) -> Tensor:
+    """Which samples `[s, n, m]` break no constraint, bool `[s, n]`."""
+    return torch.stack([constraint(samples) <= 0 for constraint in constraints]).all(0)
+
+
+def _log_inside(constraints: list[Any], samples: Tensor) -> Tensor:
+    """The same, smoothed: logarithms `[s, n]`."""
+    return compute_smoothed_feasibility_indicator(constraints, samples, eta=ETA, log=True, fat=True)
+
+
 def _feasible(objective: CampaignObjective, means: Tensor) -> Tensor:
     """Those of the outcomes `[k, m]` that break no constraint."""
-    overshoot = torch.stack([constraint(means) for constraint in objective.constraint_callables()], dim=-1)
-    return means[(overshoot <= 0).all(dim=-1)]
-
-
-def _criterion(objective: CampaignObjective, feasible: Tensor) -> Criterion:
-    """Which acquisition function is called for, where these posterior means are feasible."""
-    if not len(feasible):
-        return "log_feasibility"
-    return "log_nei" if len(objective.goals) == 1 else "log_nehvi"
+    return means[_inside(objective.constraint_callables(), means)]
 
 
 def _leading(objective: CampaignObjective, means: Tensor, at_most: int) -> Tensor:

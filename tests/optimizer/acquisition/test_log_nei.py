@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement, qLogProbabilityOfFeasibility
+from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
+from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
+from botorch.acquisition.objective import GenericMCObjective
+from botorch.sampling import SobolQMCNormalSampler
 from torch import Tensor
 
 from campaigns.spec import Constraint, Objective, SearchSpace
@@ -13,18 +17,15 @@ from optimizer.acquisition import log_nei
 from optimizer.acquisition import random as random_choice
 from optimizer.numerical_notices import expected_notices
 from optimizer.objective import CampaignObjective
+from optimizer.pareto import reference_point
 from optimizer.protocols import Acquisition, ProposalContext
 from optimizer.trust_region import Observation, latent_pool, trust_region
 from surrogates.models import exact_gp
 from surrogates.protocols import FittedSurrogate, SurrogateContext
 
 CPU = torch.device("cpu")
-NAMES = {
-    qLogProbabilityOfFeasibility: "log_feasibility",
-    qLogNoisyExpectedImprovement: "log_nei",
-    qLogNoisyExpectedHypervolumeImprovement: "log_nehvi",
-}
-MAXIMIZE = CampaignObjective((("y_gpa", Objective(goal="maximize")),), (("c_ev", Constraint(max=0.5)),))
+GOAL = ("y_gpa", Objective(goal="maximize"))
+MAXIMIZE = CampaignObjective((GOAL,), (("c_ev", Constraint(max=0.5)),))
 
 
 def _fit(objective: CampaignObjective, z: Tensor, values) -> FittedSurrogate:
@@ -46,10 +47,11 @@ def _choose(objective, fitted, context, q=1, **params) -> list[int]:
     return log_nei.build(log_nei.Params(**params)).propose(fitted, objective, context, q=q, seed=0).tolist()
 
 
-def _criterion(objective, fitted, context) -> str:
-    with expected_notices():
-        function = log_nei.build(log_nei.Params())._function(fitted, objective, context, seed=0)
-    return NAMES[type(function)]
+@pytest.fixture
+def criterion(caplog):
+    """What the last proposal was judged by, as the log says."""
+    caplog.set_level("INFO", logger="optimizer.acquisition.log_nei")
+    return lambda: caplog.messages[-1].removeprefix("acquisition function: ")
 
 
 GRID = _line(*[i / 4 for i in range(-8, 9)])
@@ -59,11 +61,11 @@ def _measured(y, c=lambda x: 0.0) -> list[dict[str, float]]:
     return [{"y_gpa": y(x), "c_ev": c(x)} for x in GRID[:, 0].tolist()]
 
 
-def test_prefers_what_is_predicted_better():
+def test_prefers_what_is_predicted_better(criterion):
     fitted = _fit(MAXIMIZE, GRID, _measured(lambda x: 100 + 10 * x))
     context = _context(_line(-1.9, 0.1, 2.2), GRID)
-    assert _criterion(MAXIMIZE, fitted, context) == "log_nei"
     assert _choose(MAXIMIZE, fitted, context) == [2]
+    assert criterion() == "log_nei"
 
 
 def test_constraints_outweigh_a_better_objective():
@@ -85,11 +87,11 @@ def test_a_target_is_neither_more_nor_less():
     assert _choose(target, fitted, _context(_line(best - 1, best + 1, best), GRID)) == [2]
 
 
-def test_while_nothing_is_feasible_it_looks_for_feasibility():
+def test_while_nothing_is_feasible_it_looks_for_feasibility(criterion):
     fitted = _fit(MAXIMIZE, GRID, _measured(lambda x: 100 - 30 * x, lambda x: 3.5 - x))  # feasible above 3
     context = _context(_line(-2.5, 0.0, 2.6), GRID)
-    assert _criterion(MAXIMIZE, fitted, context) == "log_feasibility"
     assert _choose(MAXIMIZE, fitted, context) == [2]
+    assert criterion() == "log_feasibility"
 
 
 def test_what_is_pending_is_not_proposed_again():
@@ -106,13 +108,13 @@ def test_a_batch_spreads_over_both_peaks():
     assert {index < 3 for index in chosen} == {True, False}
 
 
-def test_two_goals_ask_for_what_extends_the_front():
+def test_two_goals_ask_for_what_extends_the_front(criterion):
     both = CampaignObjective((("a_gpa", Objective(goal="maximize")), ("b_ev", Objective(goal="minimize"))))
     values = [{"a_gpa": 100 + 10 * x, "b_ev": x + (x - 0.5) ** 2} for x in GRID[:, 0].tolist()]
     fitted = _fit(both, GRID[:9], values[:9])  # measured up to 0
     context = _context(_line(-1.0, -1.1, 1.5), GRID[:9])
-    assert _criterion(both, fitted, context) == "log_nehvi"
     assert _choose(both, fitted, context) == [2]
+    assert criterion() == "log_nehvi"
 
 
 @pytest.mark.parametrize("params", [{"chunk": 7}, {"shortlist": 20}])
@@ -135,6 +137,49 @@ def test_rows_that_cannot_be_the_best_are_no_baseline(goals):
     fitted = _fit(objective, z, [None if i % 9 == 0 else each for i, each in enumerate(values)])
     context = _context(pool, z)
     assert _choose(objective, fitted, context, q=4, baseline=20) == _choose(objective, fitted, context, q=4)
+
+
+def _by_botorch(objective, fitted, pool, z, q) -> list[int]:
+    """The batch that BoTorch's own functions choose, one place after another, each pending for the next."""
+    bounds = objective.constraint_callables()
+    shared = {"sampler": SobolQMCNormalSampler(torch.Size([1024]), seed=3), "constraints": bounds}
+    means = fitted.model.posterior(z).mean
+    feasible = objective.utility(means[torch.stack([bound(means) <= 0 for bound in bounds]).all(0)])
+    chosen: list[int] = []
+    while len(chosen) < q:
+        pending = pool[chosen] if chosen else None
+        if not len(feasible):
+            function = qLogProbabilityOfFeasibility(fitted.model, X_pending=pending, **shared)
+        elif len(objective.goals) == 1:
+            goal = GenericMCObjective(lambda samples, X=None: objective.utility(samples)[..., 0] / feasible.std())
+            function = qLogNoisyExpectedImprovement(fitted.model, z, objective=goal, X_pending=pending, **shared)
+        else:
+            goals = GenericMCMultiOutputObjective(lambda samples, X=None: objective.utility(samples) / feasible.std(0))
+            corner = list(reference_point([tuple(row) for row in (feasible / feasible.std(0)).tolist()]))
+            function = qLogNoisyExpectedHypervolumeImprovement(
+                fitted.model, corner, z, objective=goals, X_pending=pending, **shared
+            )
+        scores = function(pool[:, None])
+        scores[chosen] = -torch.inf
+        chosen.append(int(scores.argmax()))
+    return chosen
+
+
+@pytest.mark.parametrize(("goals", "limit", "beyond"), [(1, 0.5, -9.0), (2, 0.5, -9.0), (1, -1.0, -0.7)])
+def test_the_batch_is_the_one_that_botorch_chooses_step_by_step(goals, limit, beyond, monkeypatch):
+    monkeypatch.setattr(logei, "_load_attempted", True)  # else it compiles C++ at the first use with two goals
+    z = torch.randn(25, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    pool = torch.randn(40, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    other = ("b_gpa", Objective(goal="minimize"))
+    objective = CampaignObjective((GOAL, other)[:goals], (("c_ev", Constraint(max=limit)),))
+    bound = z[:, 3] + z[:, 0] * z[:, 1] + torch.sin(3 * z[:, 2])
+    y = {"y_gpa": z[:, 0] + z[:, 1] ** 2, "b_gpa": z[:, 0] - z[:, 2], "c_ev": bound}
+    seen = torch.nonzero(bound > beyond)[:, 0].tolist()
+    fitted = _fit(objective, z[seen], [{name: float(column[i]) for name, column in y.items()} for i in seen])
+    ours = _choose(objective, fitted, _context(pool, z[seen]), q=4, num_samples=1024)
+    with torch.no_grad(), expected_notices():
+        theirs = _by_botorch(objective, fitted, pool, z[seen], 4)
+    assert ours == theirs
 
 
 D = 16
