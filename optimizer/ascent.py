@@ -25,9 +25,9 @@ from optimizer.protocols import ProposalContext
 from optimizer.trust_region import TrustRegion, latent_pool
 from surrogates.protocols import FittedSurrogate
 
-WAVES = 6  # where there are latents enough
+WAVES = 16  # where there are latents enough
 LEAST = 16  # latents in a wave: each has a decode and a choice of its own
-ROWS = 600  # of the surrogate, over all waves: each wave chooses anew, and that takes longer with every row
+ROWS = 6000  # of the surrogate, over all waves: each wave chooses anew, and that takes longer with every row
 PROMISING = 8  # crystals that a wave is drawn around
 STEP = 0.3  # of a neighbour, in standard deviations of the prior
 MIX: Mapping[str, float] = MappingProxyType({"trust_region": 0.4, "crossover": 0.2, "substitution": 0.4})
