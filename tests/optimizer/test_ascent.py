@@ -104,9 +104,9 @@ def test_a_round_draws_as_many_latents_as_the_pool_is_large(parts, tmp_path):
 
 
 def test_waves_are_fewer_where_a_pool_is_small_or_choosing_takes_long():
-    assert wave_sizes(180, 48) == [30] * 6
+    assert wave_sizes(480, 48) == [30] * 16
     assert wave_sizes(100, 48) == [16, 17, 17, 16, 17, 17]
     assert wave_sizes(11, 48) == [11]
-    assert wave_sizes(180, 250) == [90, 90]
-    assert wave_sizes(180, 5000) == [180]
+    assert wave_sizes(480, 2500) == [240, 240]
+    assert wave_sizes(480, 50_000) == [480]
     assert wave_sizes(0, 0) == [0]
