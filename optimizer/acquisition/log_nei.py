@@ -123,6 +123,7 @@ class LogNEI:
             return measured[:0], lambda: LogFeasibility(constraints)
         utilities = objective.utility(feasible)
         scale = _spread(utilities)
+        pruned: dict[str, Any] = {"constraints": constraints, "num_samples": self.params.num_samples}
 
         def utility(samples: Tensor, X: Tensor | None = None) -> Tensor:
             return objective.utility(samples) / scale
@@ -131,15 +132,13 @@ class LogNEI:
         if len(objective.goals) == 1:
             log.info("acquisition function: log_nei")
             single = GenericMCObjective(partial(_first, utility))
-            baseline = prune_inferior_points(fitted.model, leading, single, constraints=constraints)
+            baseline = prune_inferior_points(fitted.model, leading, single, **pruned)
             lowest = -get_infeasible_cost(leading, fitted.model, single)
             return baseline, lambda: LogImprovement(single, constraints, lowest)
         log.info("acquisition function: log_nehvi")
         reference = torch.tensor(reference_point([tuple(row) for row in (utilities / scale).tolist()])).to(utilities)
         several = GenericMCMultiOutputObjective(utility)
-        baseline = prune_inferior_points_multi_objective(
-            fitted.model, leading, reference, several, constraints=constraints
-        )
+        baseline = prune_inferior_points_multi_objective(fitted.model, leading, reference, several, **pruned)
         return baseline, lambda: LogHypervolumeImprovement(several, constraints, reference)
 
     def _means(self, fitted: FittedSurrogate, objective: CampaignObjective, measured: Tensor) -> Tensor:
