@@ -26,7 +26,7 @@ from botorch.acquisition.utils import get_infeasible_cost, prune_inferior_points
 from botorch.posteriors import GPyTorchPosterior
 from botorch.utils.multi_objective.box_decompositions.non_dominated import FastNondominatedPartitioning
 from botorch.utils.objective import compute_smoothed_feasibility_indicator
-from botorch.utils.safe_math import log1mexp, log_fatplus, logmeanexp
+from botorch.utils.safe_math import fatplus, log1mexp, log_fatplus, logmeanexp
 from botorch.utils.sampling import manual_seed
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -218,9 +218,16 @@ class LogHypervolumeImprovement:
     def scores(self, samples: Tensor) -> Tensor:
         assert self.cells is not None
         lower, upper = self.cells
-        above = log_fatplus(self.objective(samples)[:, :, None] - lower, tau=TAU_RELU)  # [s, k, cells, goals]
-        areas = torch.minimum(above, (upper - lower).log()).sum(-1).logsumexp(-1)
-        return logmeanexp(areas + _log_inside(self.constraints, samples), dim=0)
+        y = self.objective(samples)
+        area, behind = y.new_ones(()), y.new_full((), torch.inf)
+        for goal in range(y.shape[-1]):  # a goal at a time: [s, k, cells] is what there is memory for
+            above = y[..., goal, None] - lower[..., goal]
+            area = area * above.clamp_min(0).minimum((upper - lower)[..., goal])
+            behind = torch.minimum(behind, above)
+        # no gradient is asked for: smoothed is only how far behind the front a dominated sample lies
+        tail = fatplus(behind.amax(-1).clamp_max(0), tau=TAU_RELU) ** y.shape[-1]
+        gain = (area.sum(-1) + tail).log()
+        return logmeanexp(gain + _log_inside(self.constraints, samples), dim=0)
 
 
 class LogFeasibility:
