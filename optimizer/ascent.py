@@ -29,8 +29,8 @@ WAVES = 16  # where there are latents enough
 LEAST = 16  # latents in a wave: each has a decode and a choice of its own
 ROWS = 6000  # of the surrogate, over all waves: each wave chooses anew, and that takes longer with every row
 PROMISING = 8  # crystals that a wave is drawn around
-STEP = 0.5  # of a neighbour, in standard deviations of the prior
-MIX: Mapping[str, float] = MappingProxyType({"trust_region": 0.1, "crossover": 0.5, "substitution": 0.4})
+STEP = 0.3  # of a neighbour, in standard deviations of the prior
+MIX: Mapping[str, float] = MappingProxyType({"trust_region": 0.4, "crossover": 0.2, "substitution": 0.4})
 
 
 @dataclass(frozen=True, eq=False)
