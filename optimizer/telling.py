@@ -152,9 +152,14 @@ class _Taker:
         from generative.crystal_formats import NO_CELL, one_line, possible_cell
 
         path = self.folder / name
-        if not path.resolve().is_relative_to(self.folder.resolve()):  # tables come from other people
+        try:
+            outside = not path.resolve().is_relative_to(self.folder.resolve())  # tables come from other people
+            fits = not path.exists() or (path.is_file() and path.stat().st_size <= LARGEST_RELAXED_BYTES)
+        except (OSError, ValueError) as error:  # a null byte, or more letters than a name may have
+            raise _Refused(f"relaxed_file {name[:60]!r} cannot be looked for: {one_line(error)}") from None
+        if outside:
             raise _Refused(f"relaxed_file {name!r} lies outside the table's folder; put it beside the table")
-        if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST_RELAXED_BYTES):
+        if not fits:
             raise _Refused(f"relaxed_file {name!r} is no file of at most {LARGEST_RELAXED_BYTES:,} bytes")
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():

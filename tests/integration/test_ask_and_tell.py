@@ -136,17 +136,19 @@ def test_wrong_rows_are_refused_with_the_reason_and_the_others_kept(optimize, as
         (others[0] | {ERROR: "-1"}, "is -1, below zero"),
         (others[0] | {"failure": "melted"}, "has a failure and bulk_ang3_atom; keep one or the other"),
         (others[0] | {"relaxed_file": "gone.cif"}, "no such file beside the table"),
+        (others[0] | {"relaxed_file": "a\0b.cif"}, "cannot be looked for: embedded null byte"),
+        (others[0] | {"relaxed_file": "a" * 300}, "cannot be looked for: "),
         (others[0] | {"candidate": "000-0099"}, "was never proposed in outside"),
         (good | {VALUE: "1.0"}, "row 2 of the same table says otherwise"),
     ]
     code, out, err = optimize("tell", path, save([good, *(row for row, _ in wrong)], tmp_path / "r.csv"))
     assert code == 2
-    assert out.startswith("1 recorded, 0 told before, 9 refused; 3 candidates wait")
+    assert out.startswith("1 recorded, 0 told before, 11 refused; 3 candidates wait")
     *lines, last = err.splitlines()
     for number, (line, (_, reason)) in enumerate(zip(lines, wrong, strict=True), start=3):
         assert f"row {number}: " in line
         assert reason in line
-    assert "9 rows refused; everything else is kept." in last
+    assert "11 rows refused; everything else is kept." in last
     with ledger(tmp_path) as store:
         assert list(store.outcomes()) == [good["candidate"]]
 
