@@ -17,7 +17,8 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 help:
 	@echo "make install   install into $(VENV); then: . $(BIN)/activate && optimize --help"
 	@echo "make demo      install into $(VENV) and run the campaign 'quickstart'; again: go on, or print its list"
-	@echo "make test      install with the development tools; ruff, mypy and every test"
+	@echo "make test      install with the development tools; ruff, mypy and every test. Root on Debian or a relative:"
+	@echo "               Chromium and PostgreSQL are installed where missing; LATENTORE_APT=no forbids it"
 	@echo "make lint      ruff and mypy only"
 	@echo "make clean     remove $(VENV) and caches; runs/ stays"
 

@@ -1,7 +1,7 @@
 """A PostgreSQL server of the tests' own, from the system's packages; where there is none, tests are skipped.
 
-`apt-get install postgresql` is tried where it is allowed (root, Debian or a relative). LATENTORE_POSTGRESQL_BIN names
-another folder with initdb and pg_ctl.
+`apt-get install postgresql` is tried where it is allowed (system_packages). LATENTORE_POSTGRESQL_BIN names another
+folder with initdb and pg_ctl.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from system_packages import install
 
 NO_SERVER = "no PostgreSQL: apt-get install postgresql"
 NO_DRIVER = "no psycopg: pip install 'latentore[postgresql]'"
@@ -30,19 +31,6 @@ def programs() -> Path | None:
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(path.parent.name))
     found += [Path(place).parent for place in [shutil.which("initdb")] if place]
     return next((folder for folder in found if (folder / "initdb").exists() and (folder / "pg_ctl").exists()), None)
-
-
-def install() -> None:
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return
-    quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "capture_output": True, "timeout": PATIENCE}
-    with_apt = ["apt-get", "install", "-y", "--no-install-recommends", "postgresql"]
-    for command in (with_apt, ["apt-get", "update"], with_apt):
-        try:
-            if subprocess.run(command, **quiet).returncode == 0 and command is with_apt:
-                return
-        except subprocess.TimeoutExpired:
-            return
 
 
 def free_port() -> int:
@@ -65,9 +53,9 @@ def postgresql() -> Iterator[Server]:
     if find_spec("psycopg") is None:
         pytest.skip(NO_DRIVER)
     if (bin_folder := programs()) is None:
-        install()
+        why = install("postgresql")
         if (bin_folder := programs()) is None:
-            pytest.skip(NO_SERVER)
+            pytest.skip(f"{NO_SERVER} ({why})")
     # PostgreSQL refuses to run as root
     other = next((user for user in ("postgres", "nobody") if os.geteuid() == 0 and _is_user(user)), None)
     folder = Path(tempfile.mkdtemp(prefix="latentore-postgresql-"))

@@ -1,5 +1,6 @@
-"""The page in a real Chromium. Skipped where there is none; `apt-get install chromium` or `playwright install chromium`
-brings one, and LATENTORE_CHROMIUM names another place."""
+"""The page in a real Chromium. Where there is none, `apt-get install chromium` is tried where it is allowed
+(system_packages), else all of this is skipped; `playwright install chromium` brings one too, and LATENTORE_CHROMIUM
+names another place."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from report_ledgers import novelty
+from system_packages import install
 
 from optimizer.report.page import write_report
 
@@ -18,17 +20,23 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 NO_CHROMIUM = "no Chromium: apt-get install chromium, or playwright install chromium"
 
 
+def program(driver: playwright.Playwright) -> str | None:
+    """The first Chromium that is there."""
+    found = [os.environ.get("LATENTORE_CHROMIUM"), *map(shutil.which, NAMES), driver.chromium.executable_path]
+    return next((place for place in found if place and Path(place).exists()), None)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[playwright.Browser]:
     # other tests move XDG_CACHE_HOME, where playwright would look for its own
     os.environ.setdefault("PLAYWRIGHT_BROWSERS_PATH", str(Path.home() / ".cache" / "ms-playwright"))
     with playwright.sync_playwright() as driver:
-        found = [os.environ.get("LATENTORE_CHROMIUM"), *map(shutil.which, NAMES), driver.chromium.executable_path]
-        places = [place for place in found if place and Path(place).exists()]
-        if not places:
-            pytest.skip(NO_CHROMIUM)
+        if (place := program(driver)) is None:
+            why = install("chromium")
+            if (place := program(driver)) is None:
+                pytest.skip(f"{NO_CHROMIUM} ({why})")
         flags = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox refuses to work for root
-        browser = driver.chromium.launch(executable_path=places[0], args=flags)
+        browser = driver.chromium.launch(executable_path=place, args=flags)
         yield browser
         browser.close()
 
