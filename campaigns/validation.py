@@ -81,6 +81,9 @@ def _unknown_key(path: str, key: str, value: Any, owner: type[BaseModel] | None)
     near = get_close_matches(key, keys, n=1)
     choices = f"; the keys here are {', '.join(keys)}" if keys else "; there are no keys here"
     remedy = f"Did you mean {near[0]!r}?" if near else "Remove it or mend its spelling."
+    first, *rest = re.split(r"[: ]+", key.strip(), maxsplit=1)
+    if value is None and rest and first in keys:  # YAML takes `{target 1.2}` and `{target:1.2}` for a key of nothing
+        remedy = f"Write `{first}: {rest[0]}`, with a colon and a space."
     return SpecError(path, f"unknown key (with value {_short(value)}){choices}.", remedy)
 
 

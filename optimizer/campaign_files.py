@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
@@ -24,7 +26,9 @@ def campaign_path(campaign: str) -> Path:
     if path.is_dir():
         raise UserError(f"{campaign}: is a folder.", "Give the path of a campaign YAML in it.")
     examples = f" or an example: {', '.join(names)}" if names else ""
-    raise UserError(f"{campaign}: no such file.", f"Give the path of a campaign YAML{examples}.")
+    there = [str(file) for kind in ("*.yaml", "*.yml") for file in path.parent.glob(kind)]
+    hint = _near(campaign, [*there, *names])
+    raise UserError(f"{campaign}: no such file.", f"Give the path of a campaign YAML{examples}.{hint}")
 
 
 def run_folder(run: str, runs_dir: Path) -> Path:
@@ -36,5 +40,14 @@ def run_folder(run: str, runs_dir: Path) -> Path:
     from campaigns.places import holds_ledger  # loads the database's library
 
     names = sorted(path.name for path in runs_dir.glob("*") if holds_ledger(path))
-    remedy = f"There are: {', '.join(names)}." if names else "Start one with `optimize run CAMPAIGN`."
+    remedy = (
+        f"There are: {', '.join(names)}.{_near(run, names)}" if names else "Start one with `optimize run CAMPAIGN`."
+    )
     raise UserError(f"{run}: no such run folder, and no campaign of that name under {runs_dir}.", remedy)
+
+
+def _near(typed: str, there: Iterable[str]) -> str:
+    """What was probably meant: `run` takes a file and `report` a name, so a suffix is easily too many or missing."""
+    names = {Path(each).stem: each for each in there}
+    near = get_close_matches(Path(typed).stem, names, n=1)
+    return f" Did you mean {names[near[0]]!r}?" if near else ""

@@ -93,6 +93,18 @@ def test_a_missing_campaign_names_the_path_and_the_examples(optimize, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_for_a_name_and_a_name_for_a_file_are_told_apart(optimize, tmp_path):
+    """`run` takes the file and `report` the name of the run: who mixes them up is told the other."""
+    (tmp_path / "borides.yaml").write_text("name: borides\n")
+    assert "Did you mean 'borides.yaml'?" in optimize("check", "borides")[2]
+    assert "Did you mean 'borides.yaml'?" in optimize("run", "boride.yaml")[2]
+    assert "Did you mean 'quickstart'?" in optimize("run", "quickstrat")[2]
+    assert "Did you mean" not in optimize("run", "nitrogen.yaml")[2]
+    (tmp_path / "runs" / "borides").mkdir(parents=True)
+    (tmp_path / "runs" / "borides" / "ledger.sqlite").touch()
+    assert "There are: borides. Did you mean 'borides'?" in optimize("report", "borides.yaml")[2]
+
+
 def test_the_installed_command_prints_no_traceback(tmp_path):
     bad = SPECS / "invalid" / "tag_that_runs_code.yaml"
     done = subprocess.run([OPTIMIZE, "check", bad], cwd=tmp_path, capture_output=True, text=True)
