@@ -40,7 +40,8 @@ def why(found: Mapping[str, Any], feasible: tuple[int, int] | None = None) -> st
     """One line of `proposal_figures`: how wide the search looks and why, who proposed, what is feasible."""
     said = []
     if region := found["trust_region"]:
-        said.append(f"trust region {region['length']:.2f}{_reason(region)}, around {region['centers']} crystals")
+        centers = f"{region['centers']} crystal{'s' * (region['centers'] != 1)}"
+        said.append(f"trust region {region['length']:.2f}{_reason(region)}, around {centers}")
     if found["chosen"]:
         arms = ", ".join(f"{arm} {count}" for arm, count in sorted(found["chosen"].items(), key=lambda item: -item[1]))
         said.append(f"chosen of {found['admitted']}: {arms}")

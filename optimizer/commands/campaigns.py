@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,6 +62,8 @@ def run(
         export_and_show(folder, quiet=quiet)
         raise
     export_and_show(folder, quiet=quiet)
+    if not quiet:
+        print(f"Next: optimize report {shlex.quote(str(folder))}")
 
 
 def run_with_json_lines(campaign: str, runs_dir: Path, *, take_over: bool) -> None:

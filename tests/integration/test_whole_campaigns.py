@@ -38,6 +38,7 @@ def test_from_the_file_to_the_list(optimize, write, tmp_path):
     assert all("density_g_cm3" in line or "failed" in line for line in lines)
     assert "8 of 8 calls of relax in" in out
     assert "s a call" in out
+    assert out.endswith("Next: optimize report runs/emt\n")
 
     folder = tmp_path / "runs" / "emt"
     table, spec = listed(folder), load_spec(folder / "campaign.yaml")

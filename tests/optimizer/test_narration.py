@@ -36,12 +36,17 @@ def test_a_proposal_is_told_with_its_reasons():
     [
         ({"failures": 0, "successes": 2}, "trust region 0.40 after 2 rounds with a gain,"),
         ({"failures": 0, "restarts": 1}, "trust region 0.40, started over 1 time,"),
-        ({"failures": 0}, "trust region 0.40, around"),
+        ({"failures": 0}, "trust region 0.40, around 8 crystals"),
     ],
 )
 def test_the_width_has_a_reason(changes, said):
     record = RoundRecord(2, "propose", {}, {"trust_region": REGION | changes}, "")
     assert why(proposal_figures(record)).startswith(said)
+
+
+def test_one_crystal_is_counted_as_one():
+    record = RoundRecord(2, "propose", {}, {"trust_region": REGION | {"failures": 0, "centers": 1}}, "")
+    assert why(proposal_figures(record)) == "trust region 0.40, around 1 crystal"
 
 
 def test_a_ledger_that_says_nothing_is_told_in_no_words():
