@@ -143,7 +143,8 @@ def _nearest(entry: Ranked) -> str:
     if not near.nearest:
         return "nothing known to compare with"
     found = f"{near.nearest}, by {near.basis}"
-    return f"{found}, {near.distance:.2g} places apart" if near.basis == "composition" and near.distance else found
+    by_composition = near.basis == "composition" and near.distance
+    return f"{found}, {near.distance:.2g} places apart in Pettifor's order" if by_composition else found
 
 
 def _why(
