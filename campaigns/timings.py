@@ -12,11 +12,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds of every measurement by oracle version, and of every proposal of a round that had crystals to choose
-    from."""
+    """Seconds of every measurement by oracle version, of every proposal of a round that had crystals to choose from,
+    and of every retraining of the generator."""
 
     oracles: dict[str, list[float]] = field(default_factory=dict)
     proposals: list[float] = field(default_factory=list)
+    refinements: list[float] = field(default_factory=list)
 
 
 def read_timings(ledger: Path) -> Timings:
@@ -38,4 +39,5 @@ def read_timings(ledger: Path) -> Timings:
         for (_, before, *_), (phase, at, said, admitted) in pairwise(ended)
         if phase == "propose" and admitted != 0
     ]
-    return Timings(found, proposals)
+    refinements = [at - before for (_, before, *_), (phase, at, *_) in pairwise(ended) if phase == "refine"]
+    return Timings(found, proposals, refinements)

@@ -26,6 +26,7 @@ FEWEST = 3  # measurements that a mean is taken of
 LOOKED_UP = 0.02  # an answer in less than this share of the typical time was remembered, not computed
 TYPICAL_PROPOSAL_S = 10.0  # a pool of 1,024 on two cores: 4 to 15 s, growing with what was measured
 STATED = ("python", "external")  # kinds whose typical time stands in the campaign file
+TYPICAL_REFINEMENT_S = 60.0  # 200 steps of training and the verdict on two cores: 40 to 90 s
 SAMPLES = 64  # latents that crystals to time are decoded from
 
 
@@ -39,10 +40,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one crystal in each stage, by its name, and of proposing one round."""
+    """Of one crystal in each stage, by its name, of proposing one round, and of retraining the generator once."""
 
     stages: Mapping[str, Cost]
     proposal: Cost
+    refinement: Cost
 
 
 def estimated_costs(parts: Parts, run_folder: Path, *, measure: bool = False) -> Costs:
@@ -58,7 +60,7 @@ def estimated_costs(parts: Parts, run_folder: Path, *, measure: bool = False) ->
         source = "as the campaign file says" if spec.kind in STATED else "typical of a core"
         measured = timed.get(stage.name) or _measured(ledgers, stage.oracle.version, typical)
         stages[stage.name] = measured or Cost(typical, source)
-    return Costs(stages, _proposal(ledgers))
+    return Costs(stages, _proposal(ledgers), _refinement(ledgers))
 
 
 def _ledgers(run_folder: Path) -> dict[str, Timings]:
@@ -81,6 +83,13 @@ def _proposal(ledgers: Mapping[str, Timings]) -> Cost:
         if len(timings.proposals) >= FEWEST:
             return Cost(fmean(timings.proposals), f"mean of {len(timings.proposals)} in {folder}")
     return Cost(TYPICAL_PROPOSAL_S, "typical of two cores")
+
+
+def _refinement(ledgers: Mapping[str, Timings]) -> Cost:
+    for folder, timings in ledgers.items():
+        if timings.refinements:  # one is enough: it is always as many steps
+            return Cost(fmean(timings.refinements), f"mean of {len(timings.refinements)} in {folder}")
+    return Cost(TYPICAL_REFINEMENT_S, "typical of two cores")
 
 
 def _timed(parts: Parts) -> dict[str, Cost]:

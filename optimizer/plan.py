@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from math import ceil
 from pathlib import Path
+from typing import Literal
 
 from pymatgen.core import Composition
 
 from campaigns.places import LEDGER, holds_ledger
 from campaigns.postgresql import campaign_in, schema_of
-from campaigns.spec import CampaignSpec, OracleSpec, SearchSpace
+from campaigns.spec import CampaignSpec, OracleSpec, Refinement, SearchSpace
 from campaigns.store import CampaignStore
 from campaigns.user_cache import cache_folder
 from generative.grammar import Grammar
@@ -161,10 +162,23 @@ def _time_in_words(parts: Parts, costs: Costs, spent: int) -> str:
     seconds /= min(workers, batch)
     rounds = ceil(calls / batch)
     searching = rounds * costs.proposal.seconds
+    retraining, told = _retraining(spec.refine, rounds, costs)
     return (
-        f"about {duration(seconds + searching)}: {duration(seconds)} in oracles with {workers} workers, "
-        f"{duration(searching)} searching in {rounds} rounds ({costs.proposal.source}){limit}"
+        f"about {duration(seconds + searching + retraining)}: {duration(seconds)} in oracles with {workers} workers, "
+        f"{duration(searching)} searching in {rounds} rounds ({costs.proposal.source}){told}{limit}"
     )
+
+
+def _retraining(refine: Refinement | Literal["off"], rounds: int, costs: Costs) -> tuple[float, str]:
+    """Seconds in all, and what to say: none after the start, none after the last round."""
+    if not isinstance(refine, Refinement):
+        return 0.0, ""
+    each = f"{duration(costs.refinement.seconds)} each ({costs.refinement.source})"
+    if refine.every is None:
+        return 0.0, f"; retraining the generator comes on top, {each}"
+    times = max(rounds - 2, 0) // refine.every
+    often = "once" if times == 1 else f"{times} times"
+    return times * costs.refinement.seconds, f", retraining the generator {often}, {each}" if times else ""
 
 
 def _calls_spent(run_folder: Path) -> int:

@@ -74,6 +74,21 @@ def test_a_proposal_beside_the_oracles_took_what_it_says(tmp_path, monkeypatch):
     assert read_timings(tmp_path / "older" / LEDGER).proposals == [2.5]
 
 
+def test_retraining_the_generator_is_counted(tmp_path, monkeypatch):
+    often = build(parse_spec(CAMPAIGN | {"refine": {"every": 3}}), Path())
+    line = dict(plan(often, tmp_path / "cheap"))["time"]
+    # 1.7 min in oracles, 13 rounds of 10 s, and every third of the 11 between the start and the last of a minute
+    assert line.startswith("about 6.8 min: 1.7 min in oracles with 2 workers, 2.2 min searching")
+    assert ", retraining the generator 3 times, 60 s each (typical of two cores)" in line
+    measured_campaign(tmp_path / "older", "1", [5.0], monkeypatch)
+    with CampaignStore.open(tmp_path / "older") as store:
+        store.finish_phase(0, "refine")
+    assert read_timings(tmp_path / "older" / LEDGER).refinements == [4.0]
+    assert "generator 3 times, 4 s each (mean of 1 in " in dict(plan(often, tmp_path / "cheap"))["time"]
+    stalled = build(parse_spec(CAMPAIGN | {"refine": {"stalled_rounds": 3}}), Path())
+    assert "; retraining the generator comes on top, 4 s each" in dict(plan(stalled, tmp_path / "cheap"))["time"]
+
+
 def test_without_anything_measured_the_typical_stands(parts, tmp_path):
     costs = estimated_costs(parts, tmp_path / "runs" / "cheap")
     assert (costs.stages["relax"].seconds, costs.stages["relax"].source) == (2.0, "typical of a core")
