@@ -2,6 +2,7 @@
 
     python -m benchmarks.package            # dependencies are those of this interpreter's environment
     python -m benchmarks.package --full     # pip installs them: minutes, and a network or PIP_FIND_LINKS
+    python -m benchmarks.package --quickstart     # the bundled example instead of a campaign of three calls: minutes
 
 The sources are copied before anything is built, so the checkout stays as it is. Exit code 1 where a step fails, or
 where `optimize doctor` finds a fault.
@@ -40,13 +41,14 @@ CAMPAIGN = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.package", description=__doc__)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--quickstart", action="store_true")
     given = parser.parse_args()
     print("command: python -m benchmarks.package", *sys.argv[1:])
     with tempfile.TemporaryDirectory(prefix="latentore-package-") as folder:
-        return try_it(Path(folder), full=given.full)
+        return try_it(Path(folder), full=given.full, quickstart=given.quickstart)
 
 
-def try_it(folder: Path, *, full: bool) -> int:
+def try_it(folder: Path, *, full: bool, quickstart: bool) -> int:
     """Build, install, use; 0 where every step went well."""
     source, place = folder / "source", folder / "elsewhere"
     source.mkdir()
@@ -67,8 +69,10 @@ def try_it(folder: Path, *, full: bool) -> int:
     assert str(folder) in step("import", where, place)
     step("doctor", [bin_folder / "optimize", "doctor"], place)
     step("check", [bin_folder / "optimize", "check", "quickstart"], place)
-    step("run", [bin_folder / "optimize", "run", "tiny.yaml", "-q"], place)
-    listed = json.loads(step("export", [bin_folder / "optimize", "export", "tiny", "--json"], place))
+    campaign, name = ("quickstart", "quickstart") if quickstart else ("tiny.yaml", "tiny")
+    step("run", [bin_folder / "optimize", "run", campaign, "-q"], place)
+    step("report", [bin_folder / "optimize", "report", name], place)
+    listed = json.loads(step("export", [bin_folder / "optimize", "export", name, "--json"], place))
     print(f"  {len(listed['candidates'])} candidates listed")
     return 0
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,6 +126,42 @@ def test_the_rest_of_the_tutorial_runs(optimize, tmp_path):
         assert "absorber" in out
     assert (tmp_path / "runs" / "absorber" / "report.html").is_file()
     assert (tmp_path / "absorber_list" / "absorber.zip").is_file()
+
+
+def test_what_other_pages_type_of_a_campaign_runs(optimize, tmp_path):
+    """`check`, `run`, `report` and `export` of all pages but the tutorial, one after the other."""
+    files = ("nitrides.yaml", "my_gap.yaml", "on_a_cluster.yaml")
+    for file in files:
+        (tmp_path / file).write_text(tiny_campaign("nitrides"))
+    typed = [
+        words[1:] for page in PAGES for words in commands(page) if words[0] == "optimize" and page.name != "tutorial.md"
+    ]
+    ours = [words for words in typed if words[0] in ("check", "run", "report", "export") and words[1] != "shared.yaml"]
+    assert {words[1] for words in ours} == {*files, "nitrides", "NAME"}
+    for words in sorted(ours, key=lambda words: words[1] not in files):
+        code, _, err = optimize(*("nitrides" if word == "NAME" else word for word in words))
+        assert (code, err) == (0, ""), shlex.join(words)
+    assert (tmp_path / "my_list" / "nitrides.zip").is_file()
+
+
+@pytest.mark.parametrize("page", ["cluster.md", "own-property.md"])
+def test_what_is_measured_elsewhere_is_asked_and_told_as_typed(optimize, tmp_path, page):
+    ask, tell = ([w[1:] for w in commands(DOCS / page) if w[1:2] == [verb]] for verb in ("ask", "tell"))
+    ((ask,), (tell,)) = ask, tell
+    external = "{kind: external, properties: {band_gap_ev: eV}}"
+    (tmp_path / ask[1]).write_text(tiny_campaign(Path(ask[1]).stem, external, "band_gap_ev"))
+    assert optimize(*ask)[0] == 0
+    asked = tmp_path / Path(tell[2]).parent
+    assert list(asked.rglob("POSCAR"))
+    with (asked / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (asked / "manifest.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(row | {"band_gap_ev [eV]": "1.1"} for row in rows)
+    code, out, err = optimize(*tell)
+    assert (code, err) == (0, "")
+    assert f"{len(rows)} " in out
 
 
 def test_templates_and_examples_are_named():
