@@ -23,7 +23,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +75,18 @@ def content_of(subject: Subject, seed: int, number: int) -> tuple[str, bytes]:
     return name, mutated(rng, subject.sources[name], ways)
 
 
+def load_libraries(subject: Subject, folder: Path) -> None:
+    """A sound file, on which no clock runs: what is imported at the first use takes seconds on a busy machine, and what
+    the watchdog interrupts is begun again by the next case."""
+    name, content = min(subject.sources.items())
+    path = folder / f"sound_{name}"
+    path.write_bytes(content)
+    subject.reset()
+    with suppress(UserError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        subject.use(path)
+
+
 def judge(subject: Subject, path: Path, content: bytes) -> Verdict:
     """Give the content to the code in question."""
     path.write_bytes(content)
@@ -113,6 +125,7 @@ def run(
         place = folder / name
         place.mkdir()
         subject = SUBJECTS[name](place)
+        load_libraries(subject, place)
         for number in range(count):
             file, content = content_of(subject, seed, number)
             # another name each: what is read may be remembered by name
@@ -147,6 +160,7 @@ def main() -> int:
 def _one(name: str, seed: int, number: int, folder: Path) -> int:
     subject = SUBJECTS[name](folder)
     file, content = content_of(subject, seed, number)
+    load_libraries(subject, folder)
     print(f"{file}:\n{content.decode('utf-8', 'backslashreplace')[:4000]}")
     verdict = judge(subject, folder / file, content)
     print(verdict)
