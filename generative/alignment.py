@@ -73,21 +73,18 @@ def descend(
     left = _settle(network, codes, raw, np.arange(len(codes)), grammar, 0, found)
     if not len(left):
         return found
-    scale = network.white_scale.cpu()
-    white = torch.linalg.solve_triangular(scale, (raw[left] - network.white_mean.cpu()).T, upper=False).T
-    white = white.clone().requires_grad_(True)
+    white = network.whitened(raw[left].to(network.white_mean.device)).clone().requires_grad_(True)
     optimiser = torch.optim.Adam([white], lr=LEARNING_RATE)
     batch = to_batch(stack([codes[i] for i in left]), network.white_mean.device)
     for step in tracked(range(1, STEPS + 1), f"aligning {len(left)} crystals, step", STEPS):
-        moved = white @ scale.T + network.white_mean.cpu()
-        misfit = sum(network.reconstruction(moved.float().to(batch.shape.device), batch).values(), torch.zeros(()))
-        loss = misfit.sum() + PRIOR_PULL * 0.5 * (white**2).sum().to(misfit.device)
+        misfit = torch.stack(list(network.decoder.reconstruction(network.unwhitened(white).float(), batch).values()))
+        loss = misfit.sum() + PRIOR_PULL * 0.5 * (white**2).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         if step % CHECK_EVERY == 0:
             with torch.no_grad():
-                moved = white @ scale.T + network.white_mean.cpu()
+                moved = network.unwhitened(white).cpu()
             if not len(_settle(network, codes, moved, left, grammar, step, found)):
                 break
     return found

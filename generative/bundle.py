@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from generative.datasets import Codes
 from generative.evaluation import code_agreement, held_out_crystals, prior_samples, reconstruction
 from generative.models.wyckoff_vae import HELD_OUT, WyckoffVae, network_state
 from generative.networks import VaeNetwork
-from generative.training import TrainingSettings
+from generative.training import TrainingSettings, encode_codes
 from generative.training_set import TrainingSet, counted_reasons
 
 CARD = "card.json"
@@ -36,6 +37,7 @@ class Provenance:
     licence: str | None
     warnings: tuple[str, ...]
     seconds: float
+    prior: Mapping[str, Any] = field(default_factory=dict)  # the crystals that the prior was fitted to, and how long
 
 
 def write_bundle(
@@ -74,6 +76,7 @@ def write_bundle(
         "warnings": list(provenance.warnings),
         "epochs": settings.epochs,
         "training_seconds": round(provenance.seconds),
+        "prior": dict(provenance.prior) | {"held_out_taken_for_blurred": taken_for_blurred(generator, found.held)},
         **held_out_figures(generator, found.held, found.held_labels),
         "prior_samples": asdict(prior_samples(generator, samples, 0)),
         "element_features": ELEMENT_FEATURES,
@@ -83,6 +86,13 @@ def write_bundle(
     fresh = out / f"{CARD}.tmp"
     fresh.write_text(json.dumps(card, indent=1) + "\n")
     os.replace(fresh, out / CARD)
+
+
+def taken_for_blurred(generator: WyckoffVae, held: Codes) -> float:
+    """Share of held-out encodings that go to the decoder of blurred latents."""
+    with torch.no_grad():
+        raw = encode_codes(generator.network, held).float()
+        return float((generator.network.blurred.blur_logit(raw) > 0).float().mean())
 
 
 def trained_with(folder: Path) -> TrainingSettings:

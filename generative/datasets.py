@@ -106,6 +106,11 @@ def stack(codes: Sequence[WyckoffCode], rows: Sequence[int] | None = None, width
     return packed
 
 
+def merge(a: Codes, b: Codes) -> Codes:
+    """Both, one after the other."""
+    return Codes(*(np.concatenate([getattr(a, name), getattr(b, name)]) for name in a.__dataclass_fields__))
+
+
 @dataclass(frozen=True)
 class Encoded:
     """A set of N crystals as codes: those of the n usable rows, the reduced formula of every readable row (`formulas

@@ -1,6 +1,8 @@
 """Latents to codes under the grammar, in batches: greedy, or sampled at a temperature.
 
-Sampling adds Gumbel noise of scale T to the logits before the largest is taken, which draws from softmax(logits / T).
+Sampling adds Gumbel noise of scale T to the logits before the largest is taken, which draws from softmax(logits / T):
+of space groups, positions and elements. Coordinates are the most probable ones of what was drawn: noise in them would
+be a strain that a relaxation takes out again.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from campaigns.records import FailureCode
 from generative.canonical import WyckoffCode
 from generative.datasets import MAX_ORBITS
 from generative.grammar import STOP, Grammar, Partial
-from generative.networks import N_BINS, Batch, VaeNetwork, coordinate_mode, lattice_from_shape
+from generative.networks import N_BINS, Batch, Decoder, VaeNetwork, coordinate_mode, lattice_from_shape
 from generative.protocols import DecodeFailure
 from generative.sites import primitive_cells
 from generative.spacing import keep_apart
@@ -31,14 +33,17 @@ def decode_codes(
     """The code of each raw (not whitened) latent `z [n, d]`, float32, on the network's device: the most probable one
     orbit by orbit, or above temperature 0 one drawn by `seed`."""
     network.eval()
-    found: list[WyckoffCode | DecodeFailure] = []
+    found: list[WyckoffCode | DecodeFailure] = [DEAD_END] * len(z)
     groups = torch.as_tensor(grammar.group_mask(), device=z.device)
     if not groups.any() or not len(z):
-        return [DEAD_END] * len(z)
+        return found
     choice = _Choice(temperature, torch.Generator().manual_seed(seed))
-    for part in z.split(chunk):
-        logits = choice.perturbed(network.decoder.space_group(part)).masked_fill(~groups, -torch.inf)
-        found += _Decoding(network, part, logits.argmax(-1), grammar, choice).run()
+    for decoder, rows, latents in network.routed(z):
+        for index, part in zip(rows.split(chunk), latents.split(chunk), strict=True):
+            logits = choice.perturbed(decoder.space_group(part)).masked_fill(~groups, -torch.inf)
+            decoded = _Decoding(decoder, part, logits.argmax(-1), grammar, choice).run()
+            for row, code in zip(index.tolist(), decoded, strict=True):
+                found[row] = code
     return found
 
 
@@ -63,10 +68,10 @@ class _Choice:
 class _Decoding:
     """One batch while it is decoded; rows leave when they stop or reach a dead end."""
 
-    def __init__(self, network: VaeNetwork, z: Tensor, numbers: Tensor, grammar: Grammar, choice: _Choice) -> None:
+    def __init__(self, decoder: Decoder, z: Tensor, numbers: Tensor, grammar: Grammar, choice: _Choice) -> None:
         n, width = len(z), MAX_ORBITS
         self.choice = choice
-        self.network, self.decoder, self.sites = network, network.decoder, network.decoder.sites
+        self.decoder, self.sites = decoder, decoder.sites
         self.z, self.numbers, self.grammar = z, numbers, grammar
         self.condition = self.decoder.from_z(z) + self.decoder.group(numbers)
         self.every_position = self.sites.of_group(numbers)
@@ -127,9 +132,7 @@ class _Decoding:
         moving = free.any(-1)[:, 0]
         coords = torch.zeros_like(free)
         if moving.any():
-            logits = self.choice.perturbed(
-                self.decoder.coord_logits(hidden[moving], embedded[moving], of_element[moving])
-            )
+            logits = self.decoder.coord_logits(hidden[moving], embedded[moving], of_element[moving])
             coords[moving] = coordinate_mode(logits) * free[moving]
             self.scores[index[moving], step] = torch.log_softmax(logits[:, 0], dim=-1)
         self.positions[index, step], self.elements[index, step] = position[:, 0], element[:, 0]

@@ -322,9 +322,83 @@ class Decoder(nn.Module):
         base = (share * self.element_volume(batch.elements)).sum(1)
         return torch.cat([shape[:, :1] * 0.1 + base, shape[:, 1:]], dim=-1)
 
+    def reconstruction(self, z: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Negative log likelihood of every part, nats per crystal `[B]`, teacher-forced."""
+        sites, mask = self.sites, batch.mask
+        hidden = self.hidden(z, batch.space_group, sites(batch))
+        logits = self.position_logits(hidden, batch.space_group, sites.of_group(batch.space_group))
+        target = F.pad(batch.positions, (0, 1)).masked_fill(~F.pad(mask, (0, 1)), MAX_POSITIONS)
+        steps = torch.arange(target.shape[1], device=z.device) <= batch.n_orbits[:, None]
+        positions = F.cross_entropy(logits.transpose(1, 2), target, reduction="none")
+        before = hidden[:, :-1]
+        position = sites.of_positions(batch.space_group, batch.positions)
+        present = self.composition(z)
+        element_logits = self.element_logits(before, position, present)
+        elements = F.cross_entropy(element_logits.transpose(1, 2), batch.elements, reduction="none", ignore_index=0)
+        element = sites.all_elements()[batch.elements]
+        free = sites.free[batch.space_group[:, None].expand_as(batch.positions), batch.positions] * mask[..., None]
+        moving = free.any(-1)  # most orbits have no free coordinate: spare them the widest head
+        coords = torch.zeros_like(batch.coords)
+        coords[moving] = coordinate_loss(
+            self.coord_logits(before[moving], position[moving], element[moving]), batch.coords[moving]
+        )
+        scale = torch.tensor(LATTICE_SCALE, device=z.device)
+        error = (self.shape(z, batch, hidden[:, 1:]) - batch.shape) / scale
+        allowed = _free_shape(batch.space_group)
+        return {
+            "space_group": F.cross_entropy(self.space_group(z), batch.space_group, reduction="none"),
+            "positions": (positions * steps).sum(1),
+            "elements": (elements * mask).sum(1),
+            "composition": F.binary_cross_entropy_with_logits(
+                present[:, 1:], _present(batch.elements), reduction="none"
+            ).sum(1),
+            "coords": (coords * free).sum((1, 2)),
+            "lattice": (F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none") * allowed).sum(1),
+        }
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.change = nn.Sequential(nn.LayerNorm(width), *_mlp(width, width, width))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return hidden + self.change(hidden)
+
+
+class BlurredDecoder(nn.Module):
+    """A decoder for latents that are no encodings, such as samples of the prior; see `generative.prior_training`.
+
+    It moves a latent towards encodings first. `is_blurred` says which latents are its own.
+    """
+
+    def __init__(self, decoder: Decoder, latent: int, width: int) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.move = nn.Sequential(
+            nn.Linear(latent, width), _Residual(width), _Residual(width), nn.LayerNorm(width), nn.Linear(width, latent)
+        )
+        self.blur = nn.Sequential(nn.Linear(latent, width), nn.GELU(), nn.LayerNorm(width), *_mlp(width, width, 1))
+        last = self.move[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def sharpened(self, z: Tensor) -> Tensor:
+        """`[B, D]` -> `[B, D]`: what `decoder` takes."""
+        return z + self.move(z)
+
+    def blur_logit(self, z: Tensor) -> Tensor:
+        """Above zero where z is rather a blurred latent than an encoding, `[B]`."""
+        return self.blur(z)[:, 0]
+
+    def reconstruction(self, z: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """As `Decoder.reconstruction`, of blurred latents."""
+        return self.decoder.reconstruction(self.sharpened(z), batch)
+
 
 class VaeNetwork(nn.Module):
-    """Encoder, decoder and a linear property head on z."""
+    """Encoder, a decoder of encodings and one of all other latents, and a linear property head on z."""
 
     property_mean: Tensor
     property_std: Tensor
@@ -341,11 +415,13 @@ class VaeNetwork(nn.Module):
         n_properties: int,
         element_features: Tensor,
         dropout: float = 0.0,
+        denoiser: int = 512,
     ) -> None:
         super().__init__()
         sites = SiteEmbedding(width, element_features)
         self.encoder = Encoder(sites, width, heads, layers, latent, dropout)
         self.decoder = Decoder(sites, width, heads, layers, latent, dropout)
+        self.blurred = BlurredDecoder(Decoder(sites, width, heads, layers, latent, 0.0), latent, denoiser)
         with warnings.catch_warnings():  # without labels the head is empty, and torch says so
             warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
             self.properties = nn.Linear(latent, n_properties)
@@ -354,39 +430,22 @@ class VaeNetwork(nn.Module):
         self.register_buffer("white_mean", torch.zeros(latent, dtype=torch.float64))
         self.register_buffer("white_scale", torch.eye(latent, dtype=torch.float64))
 
-    def reconstruction(self, z: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Negative log likelihood of every part, nats per crystal `[B]`, teacher-forced."""
-        decoder, sites, mask = self.decoder, self.decoder.sites, batch.mask
-        hidden = decoder.hidden(z, batch.space_group, sites(batch))
-        logits = decoder.position_logits(hidden, batch.space_group, sites.of_group(batch.space_group))
-        target = F.pad(batch.positions, (0, 1)).masked_fill(~F.pad(mask, (0, 1)), MAX_POSITIONS)
-        steps = torch.arange(target.shape[1], device=z.device) <= batch.n_orbits[:, None]
-        positions = F.cross_entropy(logits.transpose(1, 2), target, reduction="none")
-        before = hidden[:, :-1]
-        position = sites.of_positions(batch.space_group, batch.positions)
-        present = decoder.composition(z)
-        element_logits = decoder.element_logits(before, position, present)
-        elements = F.cross_entropy(element_logits.transpose(1, 2), batch.elements, reduction="none", ignore_index=0)
-        element = sites.all_elements()[batch.elements]
-        free = sites.free[batch.space_group[:, None].expand_as(batch.positions), batch.positions] * mask[..., None]
-        moving = free.any(-1)  # most orbits have no free coordinate: spare them the widest head
-        coords = torch.zeros_like(batch.coords)
-        coords[moving] = coordinate_loss(
-            decoder.coord_logits(before[moving], position[moving], element[moving]), batch.coords[moving]
-        )
-        scale = torch.tensor(LATTICE_SCALE, device=z.device)
-        error = (decoder.shape(z, batch, hidden[:, 1:]) - batch.shape) / scale
-        allowed = _free_shape(batch.space_group)
-        return {
-            "space_group": F.cross_entropy(decoder.space_group(z), batch.space_group, reduction="none"),
-            "positions": (positions * steps).sum(1),
-            "elements": (elements * mask).sum(1),
-            "composition": F.binary_cross_entropy_with_logits(
-                present[:, 1:], _present(batch.elements), reduction="none"
-            ).sum(1),
-            "coords": (coords * free).sum((1, 2)),
-            "lattice": (F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none") * allowed).sum(1),
-        }
+    def routed(self, z: Tensor) -> list[tuple[Decoder, Tensor, Tensor]]:
+        """Each decoder with the rows of `z [B, D]` that are its own `[b]` and what it is to decode of them `[b, D]`."""
+        blurred = self.blurred.blur_logit(z) > 0
+        own, others = (~blurred).nonzero()[:, 0], blurred.nonzero()[:, 0]
+        parts = [(self.decoder, own, z[own])]
+        if len(others):  # most calls of a search have encodings alone
+            parts.append((self.blurred.decoder, others, self.blurred.sharpened(z[others])))
+        return [part for part in parts if len(part[1])]
+
+    def whitened(self, raw: Tensor) -> Tensor:
+        """`raw [B, D]` of the encoder -> latents of zero mean and unit covariance over the training crystals."""
+        return torch.linalg.solve_triangular(self.white_scale, (raw.double() - self.white_mean).T, upper=False).T
+
+    def unwhitened(self, z: Tensor) -> Tensor:
+        """The inverse of `whitened`."""
+        return z.double() @ self.white_scale.T + self.white_mean
 
 
 _FREE_SHAPE = torch.tensor([[0] * 6, *([1, *SYSTEMS[space_group(n).system]] for n in range(1, 231))])

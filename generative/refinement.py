@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from generative.canonical import WyckoffCode
-from generative.datasets import Codes, stack
+from generative.datasets import Codes, merge, stack
 from generative.networks import VaeNetwork, to_batch
+from generative.prior_training import blurred_loss
 from generative.progress import tracked
-from generative.training import TrainingSettings, loss_terms, merge
+from generative.training import TrainingSettings, loss_terms
 
 REPLAYED = 2048  # samples of the generator, where the crystals it was trained on are not to be had
 BATCH = 64  # half measured, half replayed
@@ -72,6 +73,9 @@ def retrained(
         batch = to_batch(merge(chosen_from.take(ours), replay.take(theirs)), device)
         labels = torch.cat([unlabelled, replay_labels[theirs]]).float().to(device)
         terms = loss_terms(student, batch, labels, noise)
+        with torch.no_grad():  # the blur starts from where the encoder is, and does not move it
+            latents = student.whitened(student.encoder(batch)[0])
+        terms["blurred"] = blurred_loss(student, latents, batch, settings, noise)
         loss = torch.stack([parts.get(name, 1.0) * term for name, term in terms.items()]).sum()
         if not torch.isfinite(loss):
             raise ValueError(f"training diverged in step {step + 1} of {steps}")

@@ -1,7 +1,7 @@
 """What a generator's prior holds: are its samples crystals, different, new, plausible, and inside a space asked for?
 
-Latents come from N(0, I), one decode each: no filter, no retry, no rescaling. A latent that does not decode counts
-against every figure.
+Latents come from N(0, I), one decode each at temperature 1, which draws what the model says: no filter, no retry, no
+rescaling. A latent that does not decode counts against every figure.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from generative.protocols import Generator
 from generative.representations.wyckoff import fingerprint
 
 CHUNK = 256
+TEMPERATURE = 1.0
 NEUTRALITY_CASES = 2000
 TERNARY_SYSTEMS = 20
 TERNARY_LATENTS = 100
@@ -45,13 +46,14 @@ class Samples:
 def sampled(
     generator: Generator, n: int, seed: int, within: SearchSpace | None = None, title: str | None = "sampling"
 ) -> Samples:
-    """Decode n latents of N(0, I)."""
+    """Decode n latents of N(0, I) at temperature 1."""
     noise = torch.Generator().manual_seed(seed)
     parts = torch.randn(n, generator.latent_dim, generator=noise, dtype=torch.float64).split(CHUNK)
     crystals: list[Structure | None] = []
     marks: list[str | None] = []
-    for part in tracked(parts, title, len(parts)) if title else parts:
-        for x in generator.decode(part, within=within, seed=seed):
+    for i, part in enumerate(tracked(parts, title, len(parts)) if title else parts):
+        chunk_seed = int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
+        for x in generator.decode(part, within=within, seed=chunk_seed, temperature=TEMPERATURE):
             crystal = x if isinstance(x, Structure) else None
             mark = fingerprint(crystal) if crystal is not None else None
             crystals.append(crystal)
@@ -64,7 +66,10 @@ def sample_figures(samples: Samples, known: Callable[[str], bool] | None) -> Fig
     n = len(samples.crystals)
     marks = {mark for mark in samples.fingerprints if mark is not None}
     found = {
-        "sample_decoded": share((x is not None for x in samples.crystals), "N(0, I) latents that give a crystal"),
+        "sample_decoded": share(
+            (x is not None for x in samples.crystals),
+            f"N(0, I) latents that give a crystal at temperature {TEMPERATURE:g}",
+        ),
         "sample_valid": share(
             (x is not None and is_valid(x) for x in samples.crystals),
             "shortest distance above 0.5 angstrom, self-images included, and 4 to 200 cubic angstrom per atom",

@@ -26,7 +26,7 @@ from campaigns.elements import SYMBOLS
 from campaigns.errors import UserError
 from campaigns.workers import worker_pool
 from generative.augmentation import substituted
-from generative.datasets import MAX_ORBITS, Codes, stack
+from generative.datasets import MAX_ORBITS, Codes, merge, stack
 from generative.networks import Batch, VaeNetwork, to_batch, version_of_weights
 from generative.progress import console, tracked
 
@@ -56,6 +56,11 @@ class TrainingSettings:
     patience: int = 12  # epochs without a better reconstruction of the watched crystals
     symprec_ang: float = 0.1
     seed: int = 0
+    prior_steps: int = 3000  # of fitting the decoder of blurred latents, see `prior_training`
+    prior_batch: int = 256
+    blur_low: float = 0.6  # how far latents are blurred there, from and to; 1 leaves nothing of them
+    blur_high: float = 0.93
+    denoiser: int = 512  # width of what moves a blurred latent towards encodings
     start: str = ""  # version of the weights that training started from; empty for random ones
 
 
@@ -89,13 +94,10 @@ def element_features() -> Tensor:
     return torch.tensor(np.nan_to_num((table - mean) / std), dtype=torch.float32)
 
 
-def _relatives(codes: Codes, copies: int, seed: int) -> Codes:
+def relatives_of(codes: Codes, copies: int, seed: int) -> Codes:
+    """At most `copies` substituted relatives of each code."""
     kept = [code for code in substituted(codes, copies, seed) if len(code.positions) <= MAX_ORBITS]
     return stack(kept, [-1] * len(kept))
-
-
-def merge(a: Codes, b: Codes) -> Codes:
-    return Codes(*(np.concatenate([getattr(a, name), getattr(b, name)]) for name in a.__dataclass_fields__))
 
 
 def batches(codes: Codes, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
@@ -111,7 +113,7 @@ def loss_terms(network: VaeNetwork, batch: Batch, labels: Tensor, noise: torch.G
     """Batch means: the reconstruction parts, `kl` (nats) and `properties` (squared error in standard deviations)."""
     mean, log_variance = network.encoder(batch)
     z = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=noise).to(mean.device)
-    terms = {name: part.mean() for name, part in network.reconstruction(z, batch).items()}
+    terms = {name: part.mean() for name, part in network.decoder.reconstruction(z, batch).items()}
     terms["kl"] = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
     known = torch.isfinite(labels)
     error = (network.properties(z) - torch.nan_to_num(labels))[known]
@@ -165,9 +167,10 @@ class Trainer:
             width=settings.width,
             heads=settings.heads,
             layers=settings.layers,
-            dropout=settings.dropout,
             n_properties=labels.shape[1],
             element_features=element_features(),
+            dropout=settings.dropout,
+            denoiser=settings.denoiser,
         )
         if start is not None:
             load_start(self.network, start)
@@ -230,7 +233,7 @@ class Trainer:
             console.print(f"stopped early: epoch {self.best.epoch} reconstructed the watched crystals best")
 
     def _make_relatives(self, pool: ProcessPoolExecutor, number: int) -> Future[Codes]:
-        return pool.submit(_relatives, self.codes, self.settings.relatives, self.settings.seed + number)
+        return pool.submit(relatives_of, self.codes, self.settings.relatives, self.settings.seed + number)
 
     def _one_epoch(self, codes: Codes) -> None:
         settings, start = self.settings, time.perf_counter()
@@ -282,7 +285,7 @@ class Trainer:
         self.network.eval()
         with torch.no_grad():
             batch = to_batch(self.watched, torch.device("cpu"))
-            parts = self.network.reconstruction(self.network.encoder(batch)[0], batch)
+            parts = self.network.decoder.reconstruction(self.network.encoder(batch)[0], batch)
         totals["watched"] = loss = float(torch.stack(list(parts.values())).sum(0).mean())
         if loss < self.best.loss:
             state = {name: each.clone() for name, each in self.network.state_dict().items()}

@@ -1,7 +1,7 @@
 """From a set of crystals to a folder with a trained generator: one resumable run.
 
-The folder: `run.json` (what was asked for), `codes.npz` (the crystals encoded), `refused_rows.csv`, `checkpoint.pt`,
-and at the end the bundle, `card.json` last.
+The folder: `run.json` (what was asked for), `codes.npz` (the crystals encoded), `refused_rows.csv`, `checkpoint.pt` of
+the autoencoder, `prior_checkpoint.pt` of the decoder of blurred latents, and at the end the bundle, `card.json` last.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from campaigns.errors import LatentoreError, UnknownChoiceError, UserError
 from generative.bundle import CARD, Provenance, write_bundle
 from generative.datasets import encode_set
 from generative.loading import CrystalSet, load_crystals
+from generative.prior_training import PRIOR_CHECKPOINT, fit_prior
 from generative.progress import console
 from generative.training import CHECKPOINT, Trainer, TrainingSettings, version_of, whiten
 from generative.training_set import (
@@ -51,6 +52,7 @@ def train_generator(
     settings: TrainingSettings,
     *,
     start: Path | None = None,
+    plausible: Path | None = None,
     labels: Sequence[str] = (),
     cif_column: str = "cif",
     attribution: str | None = None,
@@ -59,16 +61,20 @@ def train_generator(
 ) -> Path:
     """Train, or go on where the run in `out` stopped; returns the model card's path.
 
-    `start` names a generator's folder whose weights to begin with, where their shapes fit.
+    `start` names a generator's folder whose weights to begin with, where their shapes fit; with 0 epochs they are kept,
+    and the prior alone is fitted. `plausible` names crystals that samples shall resemble.
 
     Raises UserError for data that cannot be used and a folder with another run, TrainingInterrupted on Ctrl-C.
     """
     torch.set_num_threads(threads)
     if start is not None:
         settings = replace(settings, start=version_of(start))
+    elif not settings.epochs:
+        raise UserError("epochs: 0 keep weights as they are, and none are given.", "Name a generator as --start.")
     crystals = load_crystals(data, cif_column)
+    examples = None if plausible is None else load_crystals(plausible, cif_column)
     targets = read_labels(crystals, labels)
-    finished = _begin(out, _identity(crystals, targets, settings))
+    finished = _begin(out, _identity(crystals, examples, targets, settings))
     if finished:
         console.print(f"{out}: trained already; to train again give another --out.", soft_wrap=True)
         return out / CARD
@@ -87,7 +93,11 @@ def train_generator(
             stopped = f"{out}: stopped; the same command goes on from the last whole epoch."
             network = trainer.run()
             whiten(network, found.train)
-            provenance = Provenance(data.name, crystals.digest, attribution, licence, tuple(warnings), trainer.seconds)
+            held = {str(encoded.formulas[row]) for row in found.held.row}
+            prior = fit_prior(network, settings, found.train, held, examples, out, threads)
+            provenance = Provenance(
+                data.name, crystals.digest, attribution, licence, tuple(warnings), trainer.seconds, prior
+            )
             write_bundle(out, network, settings, found, provenance)
         except KeyboardInterrupt:
             raise TrainingInterrupted(stopped) from None
@@ -119,11 +129,14 @@ def _refuse_impossible(settings: TrainingSettings) -> None:
         "width": 2,
         "heads": 1,
         "layers": 1,
-        "epochs": 1,
+        "epochs": 0,
         "batch": 1,
         "max_atoms": 1,
         "patience": 1,
         "seed": 0,
+        "prior_steps": 0,
+        "prior_batch": 1,
+        "denoiser": 2,
     }
     for name, lowest in at_least.items():
         if getattr(settings, name) < lowest:
@@ -134,14 +147,19 @@ def _refuse_impossible(settings: TrainingSettings) -> None:
         raise UserError(f"held_out: {settings.held_out} is no share between 0 and 1.")
     if not 0 <= settings.watched < 1:
         raise UserError(f"watched: {settings.watched} is no share from 0 to below 1.")
+    if not 0 < settings.blur_low <= settings.blur_high < 1:
+        raise UserError(f"blur_low, blur_high: {settings.blur_low} and {settings.blur_high} do not ascend from 0 to 1.")
     if not 0 < settings.symprec_ang <= 0.5:
         raise UserError(f"symprec_ang: {settings.symprec_ang} is not above 0 and at most 0.5 angstrom.")
 
 
-def _identity(crystals: CrystalSet, labels: Labels, settings: TrainingSettings) -> dict[str, Any]:
+def _identity(
+    crystals: CrystalSet, examples: CrystalSet | None, labels: Labels, settings: TrainingSettings
+) -> dict[str, Any]:
     """What a run must share with the one it goes on with."""
     said = {name: float(np.nansum(labels.values[:, i])) for i, name in enumerate(labels.names)}
-    return {"data": crystals.digest, "labels": said, **asdict(settings)}
+    plausible = "" if examples is None else examples.digest
+    return {"data": crystals.digest, "plausible": plausible, "labels": said, **asdict(settings)}
 
 
 def _begin(out: Path, identity: dict[str, Any]) -> bool:
@@ -154,11 +172,13 @@ def _begin(out: Path, identity: dict[str, Any]) -> bool:
     out.mkdir(parents=True, exist_ok=True)
     if not (out / RUN).exists() and any(out.iterdir()):
         raise UserError(f"{out}: is not empty and holds no training run.", "Give another folder as --out.")
-    if (out / CHECKPOINT).exists():
+    if (out / CHECKPOINT).exists() or (out / PRIOR_CHECKPOINT).exists():
         before = json.loads((out / RUN).read_text("utf-8"))
         if different := [name for name in {**before, **identity} if before.get(name) != identity.get(name)]:
             name = different[0]
-            what = {"data": "other crystals", "labels": "other labels"}.get(name)
+            what = {"data": "other crystals", "plausible": "other plausible crystals", "labels": "other labels"}.get(
+                name
+            )
             differs = what or f"{name} {before.get(name)}, not {identity.get(name)}"
             raise UserError(
                 f"{out}: holds a run with {differs}.", "Go on with what it began with, or into another --out."

@@ -40,6 +40,7 @@ from generative.representations.wyckoff import WyckoffRepresentation, crystal_of
 from generative.threads import one_thread
 
 HELD_OUT = "held_out.npz"
+SHARED_SITES = ("decoder.sites.", "blurred.decoder.sites.")  # the embedding of sites, stored with the encoder
 RELATIVE = Augmentation(distant=0.0, rearrange=0.2, coordinates=0.0, lengths=0.0, angles_deg=0.0)
 CLOSEST_ANG = 0.5  # two atoms nearer than this are no crystal to learn from
 
@@ -102,6 +103,7 @@ class WyckoffVae:
             layers=config["layers"],
             n_properties=len(config["properties"]),
             element_features=state["encoder.sites.element_features"],
+            denoiser=config["denoiser"],
         )
         network.load_state_dict(_with_shared_sites(state))
         network.to(device).eval().requires_grad_(False)
@@ -160,7 +162,7 @@ class WyckoffVae:
     ) -> list[WyckoffCode | DecodeFailure]:
         """`z [n, d]` -> n codes, what `decode` builds its crystals from."""
         grammar = unrestricted() if within is None else Grammar(within)
-        raw = self._raw(z).float().to(self.device)
+        raw = self._raw(z)
         return decode_codes(self.network, raw, grammar, temperature=temperature, seed=seed)
 
     def relatives(self, z: Tensor, *, within: SearchSpace | None = None, seed: int = 0) -> Tensor:
@@ -184,7 +186,7 @@ class WyckoffVae:
     def predict(self, z: Tensor) -> dict[str, Tensor]:
         """The linear property head: property -> `[n]` in its own unit."""
         with torch.no_grad():
-            standard = self.network.properties(self._raw(z).float().to(self.device))
+            standard = self.network.properties(self._raw(z))
             values = standard * self.network.property_std + self.network.property_mean
         return {name: values[:, i].double().cpu() for i, name in enumerate(self.property_names)}
 
@@ -247,20 +249,18 @@ class WyckoffVae:
         return replace(self, network=network, version=version_of_weights(save(network_state(network))))
 
     def _whiten(self, raw: Tensor) -> Tensor:
-        scale, mean = self.network.white_scale.cpu(), self.network.white_mean.cpu()
-        return torch.linalg.solve_triangular(scale, (raw - mean).T, upper=False).T
+        return self.network.whitened(raw.to(self.device)).cpu()
 
     def _raw(self, z: Tensor) -> Tensor:
-        scale, mean = self.network.white_scale.cpu(), self.network.white_mean.cpu()
-        return z.double().cpu() @ scale.T + mean
+        return self.network.unwhitened(z.to(self.device)).float()
 
 
 def network_state(network: VaeNetwork) -> dict[str, Tensor]:
-    """What is stored of a network: encoder and decoder share the embedding of sites."""
+    """What is stored of a network: the encoder and both decoders share the embedding of sites."""
     return {
         name: each.cpu().contiguous()
         for name, each in network.state_dict().items()
-        if not name.startswith("decoder.sites.")
+        if not name.startswith(SHARED_SITES)
     }
 
 
@@ -270,5 +270,5 @@ def _apart(code: WyckoffCode) -> bool:
 
 
 def _with_shared_sites(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    shared = {k.replace("encoder.", "decoder.", 1): v for k, v in state.items() if k.startswith("encoder.sites.")}
-    return state | shared
+    sites = {k.removeprefix("encoder.sites."): v for k, v in state.items() if k.startswith("encoder.sites.")}
+    return state | {prefix + name: each for prefix in SHARED_SITES for name, each in sites.items()}

@@ -17,7 +17,8 @@ def network() -> VaeNetwork:
     """Tiny and untrained."""
     torch.manual_seed(0)
     features = torch.randn(104, 5)
-    return VaeNetwork(latent=6, width=16, heads=2, layers=1, n_properties=1, element_features=features).eval()
+    shape = {"latent": 6, "width": 16, "heads": 2, "layers": 1, "n_properties": 1, "denoiser": 8}
+    return VaeNetwork(element_features=features, **shape).eval()
 
 
 @pytest.fixture(scope="session")

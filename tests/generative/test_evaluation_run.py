@@ -31,7 +31,18 @@ from generative.plots import (
 from generative.training import TrainingSettings
 from generative.training_run import train_generator
 
-SETTINGS = TrainingSettings(latent=6, width=16, heads=2, layers=1, epochs=1, batch=8, max_atoms=30, held_out=0.2)
+SETTINGS = TrainingSettings(
+    latent=6,
+    width=16,
+    heads=2,
+    layers=1,
+    epochs=1,
+    batch=8,
+    max_atoms=30,
+    held_out=0.2,
+    prior_steps=4,
+    denoiser=8,
+)
 FIGURES = {
     "latent_dim",
     *("match", "rmsd", "volume_error", "exact_of_matched", "exact"),

@@ -125,7 +125,7 @@ def test_encoder_tells_coordinates_one_period_apart_as_equal(network):
 
 def test_reconstruction_is_finite_and_positive(network):
     batch = to_batch(stack([_code(number, cell) for number, cell in CELLS.values()]), torch.device("cpu"))
-    parts = network.reconstruction(torch.randn(len(CELLS), 6), batch)
+    parts = network.decoder.reconstruction(torch.randn(len(CELLS), 6), batch)
     assert set(parts) == {"space_group", "positions", "elements", "composition", "coords", "lattice"}
     for name, part in parts.items():
         assert part.shape == (len(CELLS),)

@@ -32,7 +32,7 @@ class Reciting:
     def __init__(self, *answers: Structure | DecodeFailure) -> None:
         self.answers, self.spaces = answers, []
 
-    def decode(self, z, *, within, seed):
+    def decode(self, z, *, within, seed, temperature):
         self.spaces.append(within)
         return [self.answers[i % len(self.answers)] for i in range(len(z))]
 
@@ -61,7 +61,7 @@ def test_new_is_what_the_table_does_not_know():
 
 def test_the_same_seed_draws_the_same_latents():
     class Recording(Reciting):
-        def decode(self, z, *, within, seed):
+        def decode(self, z, *, within, seed, temperature):
             self.z = z
             return super().decode(z, within=within, seed=seed)
 

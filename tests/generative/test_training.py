@@ -20,7 +20,18 @@ from generative.representations.wyckoff import crystal_of
 from generative.training import Best, Trainer, TrainingSettings, batches, element_features, encode_codes, whiten
 from generative.training_set import TrainingSet, divide, read_labels, refused_rows
 
-SETTINGS = TrainingSettings(latent=6, width=16, heads=2, layers=1, epochs=2, batch=8, max_atoms=30, held_out=0.2)
+SETTINGS = TrainingSettings(
+    latent=6,
+    width=16,
+    heads=2,
+    layers=1,
+    epochs=2,
+    batch=8,
+    max_atoms=30,
+    held_out=0.2,
+    prior_steps=4,
+    denoiser=8,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -97,7 +108,7 @@ def test_training_lowers_the_loss(data, trained, tmp_path):
     losses = []
     for network in (fresh, trained[0].network):
         with torch.no_grad():
-            parts = network.eval().reconstruction(network.encoder(batch)[0], batch)
+            parts = network.eval().decoder.reconstruction(network.encoder(batch)[0], batch)
         losses.append(float(torch.stack(list(parts.values())).sum(0).mean()))
     assert losses[1] < losses[0]
 

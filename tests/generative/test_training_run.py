@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from campaigns.errors import UserError
 from campaigns.kinds import build_kind
@@ -22,11 +23,22 @@ from generative.training import CHECKPOINT, TrainingSettings
 from generative.training_run import changed_settings, train_generator
 
 OPTIMIZE = Path(sys.executable).with_name("optimize")
-SETTINGS = TrainingSettings(latent=6, width=16, heads=2, layers=1, epochs=9, batch=2, max_atoms=30, held_out=0.2)
+SETTINGS = TrainingSettings(
+    latent=6,
+    width=16,
+    heads=2,
+    layers=1,
+    epochs=9,
+    batch=2,
+    max_atoms=30,
+    held_out=0.2,
+    prior_steps=4,
+    denoiser=8,
+)
 
 
 def options(settings: TrainingSettings) -> list[str]:
-    rest = ("width", "heads", "layers", "batch", "held_out")
+    rest = ("width", "heads", "layers", "batch", "held_out", "prior_steps", "denoiser")
     pairs = [word for name in rest for word in ("--set", f"{name}={getattr(settings, name)}")]
     return ["--epochs", str(settings.epochs), "--latent", str(settings.latent), "--max-atoms", "30", *pairs]
 
@@ -143,3 +155,17 @@ def test_settings_are_changed_by_name():
 def test_impossible_settings_are_refused(pair, message):
     with pytest.raises(UserError, match=message):
         changed_settings({}, [pair])
+
+
+def test_without_epochs_the_prior_alone_is_fitted(done, table, tmp_path):
+    settings = replace(SETTINGS, epochs=0)
+    card = json.loads(train_generator(table, tmp_path / "prior", settings, start=done, plausible=table).read_text())
+    assert card["prior"]["source"] == table.name
+    assert card["prior"]["crystals"] > 0
+    before, after = (load_file(folder / "model.safetensors") for folder in (done, tmp_path / "prior"))
+    changed = {name for name, each in after.items() if not torch.equal(each, before[name])}
+    assert {name.split(".")[0] for name in changed} == {"blurred"}
+    with pytest.raises(UserError, match="epochs: 0 keep weights"):
+        train_generator(table, tmp_path / "none", settings)
+    with pytest.raises(UserError, match="holds a run with other plausible crystals"):
+        train_generator(table, tmp_path / "prior", settings, start=done)
