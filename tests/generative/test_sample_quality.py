@@ -63,7 +63,7 @@ def test_the_same_seed_draws_the_same_latents():
     class Recording(Reciting):
         def decode(self, z, *, within, seed, temperature):
             self.z = z
-            return super().decode(z, within=within, seed=seed)
+            return super().decode(z, within=within, seed=seed, temperature=temperature)
 
     drawn = []
     for seed in (1, 1, 2):
