@@ -369,7 +369,7 @@ class _Residual(nn.Module):
 class BlurredDecoder(nn.Module):
     """A decoder for latents that are no encodings, such as samples of the prior; see `generative.prior_training`.
 
-    It moves a latent towards encodings first. `is_blurred` says which latents are its own.
+    It moves a latent towards encodings first. `blur_logit` says which latents are its own.
     """
 
     def __init__(self, decoder: Decoder, latent: int, width: int) -> None:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from pymatgen.core import Composition
 
-MOST_ELEMENTS = 6  # smact tries every combination of oxidation states: seconds for seven elements, minutes for nine
+MOST_ELEMENTS = 6  # smact tries every combination of oxidation states, and they multiply with every element
 RULE = (
     "smact_validity(include_alloys=False, use_pauling_test=True, mixed_valence=False), oxidation states ICSD24; "
     f"more than {MOST_ELEMENTS} elements count as not neutral"
