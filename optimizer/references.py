@@ -36,6 +36,7 @@ NEAR_EV_ATOM = 0.05
 """A crystal of the table this near the energy that the list of stable phases gives its formula is that phase: twice the
 error of a potential."""
 LISTED = "Materials Project"  # in place of an id
+FileState = tuple[Path, int, int]  # with the time of its last change, and its size
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,10 @@ class ReferenceTable:
         """The bundled table, or a user's file with the same columns, and with it the rows of the tables `own`.
 
         Rows of `own` whose energies are another potential's take part in novelty only. With it the bundled list of
-        stable phases, where the potential is on its scale. Read once per process. Raises UserError where a file is
-        missing or holds something else, see `optimizer.reference_files`.
+        stable phases, where the potential is on its scale. A file is read once per process, and again when it changes.
+        Raises UserError where a file is missing or holds something else, see `optimizer.reference_files`.
         """
-        place = None if path is None else str(Path(path).resolve())
-        return _load_all(place, tuple(str(Path(each).resolve()) for each in own))
+        return _load_all(None if path is None else _state(Path(path)), tuple(_state(Path(each)) for each in own))
 
     def with_rows_of(self, other: ReferenceTable) -> ReferenceTable:
         """Both tables' rows, these first."""
@@ -317,8 +317,18 @@ def _hull(
     return PhaseDiagram(entries), len(known), edges
 
 
+def _state(path: Path) -> FileState:
+    """The file, and what changes when it is written anew."""
+    place = path.resolve()
+    try:
+        found = place.stat()
+    except OSError:  # whoever reads it will say why
+        return place, 0, 0
+    return place, found.st_mtime_ns, found.st_size
+
+
 @lru_cache(maxsize=8)
-def _load_all(path: str | None, own: tuple[str, ...]) -> ReferenceTable:
+def _load_all(path: FileState | None, own: tuple[FileState, ...]) -> ReferenceTable:
     table = _load(path)
     for each in own:
         table = table.with_rows_of(_load(each))
@@ -329,8 +339,8 @@ def _load_all(path: str | None, own: tuple[str, ...]) -> ReferenceTable:
 
 
 @lru_cache(maxsize=8)
-def _load(path: str | None) -> ReferenceTable:
-    rows = read_reference_rows(None if path is None else Path(path))
+def _load(path: FileState | None) -> ReferenceTable:
+    rows = read_reference_rows(None if path is None else path[0])
     return ReferenceTable(
         material_ids=rows.material_ids,
         formulas=rows.formulas,

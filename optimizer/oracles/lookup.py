@@ -59,8 +59,20 @@ class Params(Strict):
 
 
 @dataclass(frozen=True)
-class LookupOracle:
+class Table:
+    """A file as it was when its campaign was opened: written anew, it is another one."""
+
     path: str
+    digest: str
+
+    @property
+    def name(self) -> str:
+        return Path(self.path).name
+
+
+@dataclass(frozen=True)
+class LookupOracle:
+    table: Table
     match: Literal["formula", "fingerprint", "structure"]
     key: str
     columns: tuple[str, ...]  # of the table, in the order of `properties`
@@ -75,11 +87,11 @@ class LookupOracle:
         row = self._row(crystal)
         if row is None:
             formula = crystal.composition.reduced_formula
-            return Failed(FailureCode.NOT_FOUND, f"{formula} is not in {Path(self.path).name} (by {self.match})")
-        values = _values(self.path, self.columns)[row]
+            return Failed(FailureCode.NOT_FOUND, f"{formula} is not in {self.table.name} (by {self.match})")
+        values = _values(self.table, self.columns)[row]
         found = {prop.name: value for prop, value in zip(self.properties, values, strict=True)}
         if empty := [name for name, value in found.items() if value != value]:
-            return Failed(FailureCode.NOT_FOUND, f"row {row + 2} of {Path(self.path).name} has no {empty[0]}")
+            return Failed(FailureCode.NOT_FOUND, f"row {row + 2} of {self.table.name} has no {empty[0]}")
         return Measured(found, crystal, details={"row": row + 2})
 
     def _row(self, crystal: Structure) -> int | None:
@@ -87,16 +99,16 @@ class LookupOracle:
         matched."""
         if self.match == "fingerprint":
             code = fingerprint(crystal)
-            rows = () if isinstance(code, EncodeFailure) else _rows(self.path, self.key, "text").get(code, ())
+            rows = () if isinstance(code, EncodeFailure) else _rows(self.table, self.key, "text").get(code, ())
             return rows[0] if rows else None
         formula = crystal.composition.reduced_formula
         if self.match == "formula":
-            rows = _rows(self.path, self.key, "formula").get(formula, ())
+            rows = _rows(self.table, self.key, "formula").get(formula, ())
             return rows[0] if rows else None
         matcher = StructureMatcher()
         distances = {
-            row: matcher.get_rms_dist(crystal, _crystals(self.path, self.key)[row])
-            for row in _rows(self.path, self.key, "cif").get(formula, ())
+            row: matcher.get_rms_dist(crystal, _crystals(self.table, self.key)[row])
+            for row in _rows(self.table, self.key, "cif").get(formula, ())
         }
         fitting = {row: distance[0] for row, distance in distances.items() if distance is not None}
         return min(fitting, key=lambda row: (fitting[row], row)) if fitting else None
@@ -106,8 +118,8 @@ def build(params: Params, context: OracleContext) -> LookupOracle:
     """Raises ValueError where the file or a column is missing or a key cannot be read."""
     path = str((Path(context.folder) / params.path).resolve())
     try:
-        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
-        table = _table(path)
+        file = Table(path, hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12])
+        table = _table(file)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"path {params.path!r} cannot be read as CSV: {error}; paths start at the campaign file's folder"
@@ -119,43 +131,45 @@ def build(params: Params, context: OracleContext) -> LookupOracle:
     for column in columns:
         if not pd.api.types.is_numeric_dtype(table[column]):
             raise ValueError(f"{params.path}: column {column!r} holds text where numbers are needed")
-    _rows(path, params.key, {"formula": "formula", "fingerprint": "text", "structure": "cif"}[params.match])
+    _rows(file, params.key, {"formula": "formula", "fingerprint": "text", "structure": "cif"}[params.match])
     properties = tuple(
-        Property(name, given.unit, f"{given.column or name} of {Path(path).name}")
+        Property(name, given.unit, f"{given.column or name} of {file.name}")
         for name, given in params.properties.items()
     )
-    return LookupOracle(path, params.match, params.key, columns, properties, f"lookup-1 {digest} by {params.match}")
+    return LookupOracle(
+        file, params.match, params.key, columns, properties, f"lookup-1 {file.digest} by {params.match}"
+    )
 
 
 @lru_cache(maxsize=4)
-def _table(path: str) -> pd.DataFrame:
-    return pd.read_csv(io.BytesIO(read_content(Path(path))))
+def _table(file: Table) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(read_content(Path(file.path))))
 
 
 @lru_cache(maxsize=4)
-def _values(path: str, columns: tuple[str, ...]) -> list[tuple[float, ...]]:
-    return [tuple(map(float, row)) for row in _table(path)[list(columns)].itertuples(index=False)]
+def _values(file: Table, columns: tuple[str, ...]) -> list[tuple[float, ...]]:
+    return [tuple(map(float, row)) for row in _table(file)[list(columns)].itertuples(index=False)]
 
 
 @lru_cache(maxsize=4)
-def _crystals(path: str, key: str) -> list[Structure]:
+def _crystals(file: Table, key: str) -> list[Structure]:
     with warnings.catch_warnings():  # pymatgen says that it rounds coordinates like 0.3333
         warnings.filterwarnings("ignore", message="Issues encountered while parsing CIF")
         try:
-            return [Structure.from_str(text, fmt="cif") for text in _table(path)[key]]
+            return [Structure.from_str(text, fmt="cif") for text in _table(file)[key]]
         except (ValueError, AssertionError) as error:
             raise ValueError(f"column {key!r} holds something that is no CIF: {error}") from error
 
 
 @lru_cache(maxsize=4)
-def _rows(path: str, key: str, reading: Literal["formula", "text", "cif"] | str) -> dict[str, tuple[int, ...]]:
+def _rows(file: Table, key: str, reading: Literal["formula", "text", "cif"] | str) -> dict[str, tuple[int, ...]]:
     """Reduced formula or fingerprint -> indices of its rows."""
     if reading == "cif":
-        names = [crystal.composition.reduced_formula for crystal in _crystals(path, key)]
+        names = [crystal.composition.reduced_formula for crystal in _crystals(file, key)]
     elif reading == "formula":
-        names = [_reduced(str(text), key) for text in _table(path)[key]]
+        names = [_reduced(str(text), key) for text in _table(file)[key]]
     else:
-        names = [str(text) for text in _table(path)[key]]
+        names = [str(text) for text in _table(file)[key]]
     found: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         found.setdefault(name, []).append(row)

@@ -46,6 +46,7 @@ class Params(Strict):
 @dataclass(frozen=True)
 class PythonOracle:
     function: str  # with the file's full path
+    content: str  # hash of that file
     properties: tuple[Property, ...]
     nominal_seconds: float
     version: str
@@ -54,7 +55,7 @@ class PythonOracle:
         return one_by_one(xs, self._measure)
 
     def _measure(self, crystal: Structure) -> Measured | Failed:
-        answer = _function(self.function)(crystal.copy())
+        answer = _function(self.function, self.content)(crystal.copy())
         names = [prop.name for prop in self.properties]
         if not isinstance(answer, Mapping):
             if len(names) > 1:
@@ -79,7 +80,8 @@ def build(params: Params, context: OracleContext) -> PythonOracle:
         source = str((Path(context.folder) / source).resolve())
     location = f"{source}:{name}"
     try:
-        function = _function(location)
+        content = _content(Path(source)) if source.endswith(".py") else ""
+        function = _function(location, content)
     except (Exception, SystemExit) as error:  # importing runs the user's code
         raise ValueError(f"function {params.function!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if not callable(function):
@@ -87,15 +89,18 @@ def build(params: Params, context: OracleContext) -> PythonOracle:
     if not _takes_one_crystal(function):
         raise ValueError(f"function {params.function!r} cannot be called with one crystal; give it one argument")
     properties = tuple(Property(given, unit, f"from {params.function}") for given, unit in params.properties.items())
-    return PythonOracle(location, properties, params.seconds, f"python-1 {params.function} {_digest(function)}")
+    return PythonOracle(
+        location, content, properties, params.seconds, f"python-1 {params.function} {_digest(function)}"
+    )
 
 
 @lru_cache(maxsize=16)
-def _function(location: str) -> Callable[[Structure], Any]:
+def _function(location: str, content: str) -> Callable[[Structure], Any]:
+    """Loaded once, and anew where the file's content has changed since."""
     source, _, name = location.rpartition(":")
     if not source.endswith(".py"):
         return getattr(importlib.import_module(source), name)
-    module_name = f"user_oracle_{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+    module_name = f"user_oracle_{hashlib.sha256((source + content).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(module_name, source)
     if spec is None or spec.loader is None or not Path(source).is_file():
         raise FileNotFoundError(f"{source}: no such file")
@@ -123,4 +128,8 @@ def _digest(function: Callable[..., Any]) -> str:
         path = inspect.getsourcefile(function)
     except TypeError:
         path = None
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12] if path else "unversioned"
+    return _content(Path(path)) if path else "unversioned"
+
+
+def _content(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else ""

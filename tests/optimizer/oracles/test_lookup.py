@@ -112,3 +112,13 @@ def test_an_amount_without_end_is_no_formula(tmp_path):
     given = {"path": "table.csv", "match": "formula", "key": "name", "properties": {"gap": "eV"}}
     with pytest.raises(ValueError, match="holds 'Cu1e400', which is no formula"):
         build(Params(**given), OracleContext("cpu", str(tmp_path)))
+
+
+def test_a_table_written_anew_is_read_anew(folder):
+    before = _oracle(folder, "formula", "name")
+    with gzip.open(folder / "table.csv.gz", "wt") as file:
+        file.write("name,gap\nSrTiO3,3.2\n")
+    after = _oracle(folder, "formula", "name")
+    answers = [dict(oracle.evaluate([_perovskite("Sr", "Ti")], seed=0))[0] for oracle in (before, after)]
+    assert [answer.values for answer in answers] == [{"band_gap_ev": 1.9}, {"band_gap_ev": 3.2}]
+    assert before.version != after.version

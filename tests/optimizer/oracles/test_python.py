@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,14 @@ def test_the_version_follows_the_source(tmp_path):
         Params(function="model.py:edge", properties={"edge_ang": "angstrom"}), OracleContext("cpu", str(other))
     )
     assert changed.version != before
+
+
+def test_a_function_written_anew_is_loaded_anew(tmp_path, monkeypatch):
+    before = _build(tmp_path, "edge")
+    monkeypatch.setattr(
+        sys.modules[__name__], "SOURCE", SOURCE.replace("crystal.lattice.a\n", "2 * crystal.lattice.a\n")
+    )
+    after = _build(tmp_path, "edge")
+    answers = [dict(oracle.evaluate([COPPER], seed=0))[0] for oracle in (before, after)]
+    assert [answer.values for answer in answers] == [{"edge_ang": 3.0}, {"edge_ang": 6.0}]
+    assert before.version != after.version

@@ -1,0 +1,61 @@
+"""Every `python -m benchmarks...` of README and docs is taken as typed; the tables are what the committed rows give."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import shlex
+import shutil
+import sys
+
+import pytest
+from documentation import DOCS, PAGES, ROOT, commands
+
+PREFIX = ["python", "-m"]
+TYPED = [
+    words
+    for page in PAGES
+    for words in commands(page)
+    if words[:2] == PREFIX and words[2].partition(".")[0] == "benchmarks"
+]
+FIGURE = re.compile(r"\d{3}|[\d.]+ \([\d.]+ to [\d.]+\); [\d.]+")  # GPa, or calls with their band and AF
+
+
+class TakenError(Exception):
+    """Raised in place of the work."""
+
+
+@pytest.mark.parametrize("words", TYPED, ids=" ".join)
+def test_a_command_is_taken_as_typed(words, monkeypatch):
+    take = argparse.ArgumentParser.parse_args
+
+    def only(parser, *given, **named):
+        take(parser, *given, **named)
+        raise TakenError
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", only)
+    monkeypatch.setattr(sys, "argv", words[2:])
+    name = f"{words[2]}.__main__" if words[2] == "benchmarks" else words[2]
+    with pytest.raises(TakenError):
+        importlib.import_module(name).main()
+
+
+@pytest.mark.parametrize("task", ["perovskite_pool", "stiff_and_stable"])
+def test_published_rows_give_the_figures(task, monkeypatch, capsys, tmp_path):
+    """As the command under the table prints them."""
+    (words,) = [w for w in TYPED if w[3:] == ["summarize", "--task", task, "--out", "benchmarks/results"]]
+    shutil.copytree(ROOT / "benchmarks" / "results" / task, tmp_path / "benchmarks" / "results" / task)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", words[2:])
+    importlib.import_module("benchmarks.__main__").main()
+    printed = capsys.readouterr().out
+    told = (DOCS / "benchmarks.md").read_text().partition(shlex.join(words))[2].partition("\n### ")[0]
+    head, _, *rows = [line.strip("| ").split(" | ") for line in told.splitlines() if line.startswith("|")]
+    assert len(rows) >= 4
+    after_calls = [place for place, title in enumerate(head) if title[0].isdigit()]
+    for row in rows:
+        (line,) = [line for line in printed.splitlines() if line.startswith(f"| {row[0].strip('`')} |")][:1] or [""]
+        if line:  # some rows stand for two arms
+            cells = [row[place] for place in after_calls]
+            assert [cell for cell in cells if FIGURE.fullmatch(cell) and cell not in line] == [], row[0]
