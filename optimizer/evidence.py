@@ -25,7 +25,7 @@ from generative.protocols import Alignment, Generator
 from optimizer.build import Parts
 from optimizer.horizon import Horizon
 from optimizer.objective import CampaignObjective, Values
-from optimizer.surrogate_inputs import input_blocks, surrogate_inputs
+from optimizer.surrogate_inputs import guesses, input_blocks, surrogate_inputs
 from optimizer.trust_region import Observation
 from surrogates.protocols import FitHints, FittedSurrogate
 
@@ -177,6 +177,7 @@ def fitted_to(parts: Parts, known: Evidence) -> tuple[Tensor, FittedSurrogate]:
         blocks=input_blocks(parts, seen.shape[1]),
         focus=parts.objective.ranking(values)[:FOCUS],
         before=known.last_fit,
+        predicted=guesses(parts),
     )
     return seen, parts.surrogate.fit(
         seen.to(device),

@@ -18,8 +18,9 @@ from optimizer.row_memory import rows_of
 from surrogates.protocols import Block
 
 FORMATION_ENERGY = "formation_energy_ev_atom"
+ABOVE_HULL = "energy_above_hull_ev_atom"
 CGCNN = "cgcnn"
-GENERAL = ("band_gap_ev", "formation_energy_ev_atom")
+GENERAL = ("band_gap_ev", FORMATION_ENERGY)  # which tell much of other properties
 
 
 def surrogate_inputs(parts: Parts, z: Tensor, crystals: Sequence[Structure]) -> Tensor:
@@ -29,12 +30,8 @@ def surrogate_inputs(parts: Parts, z: Tensor, crystals: Sequence[Structure]) -> 
     described = descriptors(crystals, parts.references)
     blocks = [z, described]
     if parts.spec.prior_mean:
-        predicted = parts.generator.predict(z)
-        columns = [predicted[name] for name in sorted(predicted)]
-        if FORMATION_ENERGY in predicted:  # with it the distance from the known hull is known, as far as it can be
-            columns.append(predicted[FORMATION_ENERGY] - described[:, KNOWN_HULL])
+        columns = _predictions(parts, z, crystals, described[:, KNOWN_HULL])
         blocks += [torch.stack(columns, dim=1)] * bool(columns)
-        blocks += [_by_network(crystals, names)] if (names := networks(parts)) else []
     return torch.cat(blocks, dim=1)
 
 
@@ -42,31 +39,55 @@ def input_blocks(parts: Parts, width: int) -> tuple[Block, ...]:
     """The blocks of `width` columns that `surrogate_inputs` gives."""
     if not parts.spec.descriptors:
         return (Block("latent", width),)
-    blocks = [
-        Block("latent", parts.generator.latent_dim),
-        Block("composition", N_COMPOSITION),
-        Block("bonding", N_BONDING),
-    ]
+    blocks = _without_predictions(parts)
     left = width - sum(block.width for block in blocks)
     return (*blocks, *[Block("predicted", left, trend=True)] * bool(left))
 
 
+def guesses(parts: Parts) -> dict[str, int]:
+    """Property -> the column of `surrogate_inputs` that guesses it in its unit: what cgcnn's networks say, and no more.
+
+    The generator's own guess of a formation energy is good for crystals like those it was trained on, and says nothing
+    of the distance from the hull of others (docs/decisions.md).
+    """
+    if not (parts.spec.descriptors and parts.spec.prior_mean and (names := networks(parts))):
+        return {}
+    first = sum(block.width for block in _without_predictions(parts))
+    columns = [*names, *([ABOVE_HULL] if FORMATION_ENERGY in names else [])]
+    return {name: first + place for place, name in enumerate(columns) if name in parts.objective.properties}
+
+
 def networks(parts: Parts) -> tuple[str, ...]:
-    """What is predicted by cgcnn: gap and formation energy, which tell much of other properties, and what else the
-    campaign wants of it; nothing where an oracle takes its values from there.
+    """What cgcnn's networks guess: gap, formation energy, and what else the campaign wants, but nothing that an oracle
+    takes from there. A gap brings the log probability of a metal with it.
     """
     from surrogates.predictors.cgcnn import PROPERTIES
 
-    if any(oracle.kind == CGCNN for oracle in parts.spec.oracles):
-        return ()
-    return tuple(name for name in PROPERTIES if name in GENERAL or name in parts.objective.properties)
+    stages = (stage for stage in parts.cascade.stages if stage.name.partition("#")[0] == CGCNN)
+    measured = {each.name for stage in stages for each in stage.oracle.properties}
+    wanted = {*GENERAL, *parts.objective.properties} - measured
+    return tuple(name for name in PROPERTIES if name in wanted)
 
 
-def _by_network(crystals: Sequence[Structure], names: Sequence[str]) -> Tensor:
-    """cgcnn's predictions, `[n, len(names) + 1]`, the last the log probability of a metal; the mean of the others
-    where it has none.
+def _without_predictions(parts: Parts) -> tuple[Block, ...]:
+    latent = Block("latent", parts.generator.latent_dim)
+    return latent, Block("composition", N_COMPOSITION), Block("bonding", N_BONDING)
+
+
+def _predictions(parts: Parts, z: Tensor, crystals: Sequence[Structure], hull: Tensor) -> list[Tensor]:
+    """Columns `[n]`: a guess of each property, with a formation energy the distance from the known `hull [n]`, and with
+    a gap the log probability of a metal. Of the networks where there are any, and of the generator elsewhere.
     """
     from surrogates.predictors.cgcnn import raw_predictions
 
+    names = networks(parts)
+    if not names:
+        guessed = parts.generator.predict(z)
+        columns = {name: guessed[name] for name in sorted(guessed)}
+        return [*columns.values(), *([columns[FORMATION_ENERGY] - hull] if FORMATION_ENERGY in columns else [])]
     found = rows_of(crystals, ("cgcnn", names), lambda some: torch.from_numpy(raw_predictions(some, names)))
-    return torch.where(found.isnan(), found.nanmean(0).nan_to_num(0.0), found)
+    found = torch.where(found.isnan(), found.nanmean(0).nan_to_num(0.0), found)  # where it has none, the others' mean
+    columns = dict(zip(names, found.T, strict=False))
+    if FORMATION_ENERGY in columns:
+        columns[ABOVE_HULL] = columns[FORMATION_ENERGY] - hull
+    return [*columns.values(), *found.T[len(names) :]]

@@ -28,13 +28,14 @@ from botorch.utils.sampling import manual_seed
 from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import ScaleKernel
 from gpytorch.likelihoods import GaussianLikelihood
-from gpytorch.means import ConstantMean
+from gpytorch.means import ConstantMean, Mean
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from linear_operator.utils.errors import NotPSDError
 from torch import Tensor
 
 from surrogates.calibration import LeaveOneOut, leave_one_out
 from surrogates.kernels import covariance, length_scales
+from surrogates.means import PredictedMean
 from surrogates.protocols import Block
 
 AUTO = "auto"
@@ -62,6 +63,7 @@ class Rows:
     noise: Tensor | None
     bounds: Tensor
     blocks: tuple[Block, ...]
+    predicted: int | None = None  # the column of z that is a guess of y, in its unit
 
     def __len__(self) -> int:
         return len(self.y)
@@ -255,9 +257,17 @@ def _model(rows: Rows, kernel: str, noise_floor: float) -> SingleTaskGP:
         train_Yvar=noise,
         likelihood=likelihood,
         covar_module=covariance(kernel, rows.blocks),
+        mean_module=_mean(rows),
         outcome_transform=Standardize(m=1, min_stdv=1e-12),
         input_transform=Normalize(d=rows.z.shape[1], bounds=rows.bounds),
     )
+
+
+def _mean(rows: Rows) -> Mean:
+    if rows.predicted is None:
+        return ConstantMean()
+    width = float(rows.bounds[1, rows.predicted] - rows.bounds[0, rows.predicted])
+    return PredictedMean(rows.predicted, width / float(rows.y.std()))
 
 
 def _fitted_model(rows: Rows, kernel: str, noise_floor: float, max_steps: int) -> SingleTaskGP:

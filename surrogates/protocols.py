@@ -35,6 +35,7 @@ class FitHints:
     blocks: tuple[Block, ...] = ()  # of z, in order; one block where empty
     focus: tuple[int, ...] = ()  # rows that matter most: where there are too many, those near them are kept
     before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    predicted: Mapping[str, int] = field(default_factory=dict)  # outcome -> the column of z that is a guess of it
 
 
 NO_HINTS = FitHints()

@@ -80,7 +80,7 @@ class ExactGP:
             variance = None if noise is None else noise.to(**place)[seen, column, None]
             if variance is not None and variance.isnan().all():
                 variance = None
-            rows = Rows(z[seen], y[seen, column, None], variance, bounds, blocks)
+            rows = Rows(z[seen], y[seen, column, None], variance, bounds, blocks, hints.predicted.get(name))
             model, entries[name] = fit_outcome(rows, settings, hints.before.get(name))
             models.append(model.eval().requires_grad_(False))
         return FittedExactGP(ModelListGP(*models), FitReport(entries, perf_counter() - start))

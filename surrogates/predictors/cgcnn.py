@@ -104,10 +104,11 @@ def predict(crystal: Structure, names: Sequence[str]) -> tuple[dict[str, float],
 
 def raw_predictions(crystals: Sequence[Structure], names: Sequence[str]) -> NDArray[np.float64]:
     """What the networks say, for a model to learn from: a column per name in its unit, the gap not set to 0 for metals,
-    and last the log probability of a metal, `[n, len(names) + 1]`; NaN where a crystal is no graph or holds an element
-    that they do not know.
+    and with it, last, the log probability of a metal, `[n, len(names)]` or one more; NaN where a crystal is no graph or
+    holds an element that they do not know.
     """
-    found = np.full((len(crystals), len(names) + 1), np.nan)
+    metal = "band_gap_ev" in names
+    found = np.full((len(crystals), len(names) + metal), np.nan)
     for row, crystal in zip(found, crystals, strict=True):
         try:
             graph = crystal_graph(crystal)
@@ -116,7 +117,8 @@ def raw_predictions(crystals: Sequence[Structure], names: Sequence[str]) -> NDAr
         # one at a time: in float32 an answer depends, in its last digits, on what is answered beside it
         for column, name in enumerate(names):
             row[column] = _value(PROPERTIES[name], graph)
-        row[-1] = _answer(METAL, graph)[0][1]
+        if metal:
+            row[-1] = _answer(METAL, graph)[0][1]
     return found
 
 

@@ -5,6 +5,7 @@ crash.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from surrogates import gp_fitting
 from surrogates.models import exact_gp
 from surrogates.models.exact_gp import Params, build
-from surrogates.protocols import FitReport, SurrogateContext
+from surrogates.protocols import Block, FitHints, FitReport, SurrogateContext
 
 OUTCOMES = ("bulk_modulus_gpa", "success")
 
@@ -55,6 +56,20 @@ def test_predicts_in_the_outcomes_own_unit(kernel):
     assert (entry["kernel"], entry["fallback"], entry["observed"]) == (kernel, None, 60)
     assert entry["loo_log_score"] > -1.42  # the score of knowing only mean and standard deviation
     assert 0.0 < entry["noise_sd"] < 10.0
+
+
+def test_far_from_what_was_seen_a_guess_counts_and_a_constant_error_of_it_is_learnt():
+    z, hidden, noise = 0.2 * _latents(24), _latents(24, 1, seed=2)[:, 0], _latents(24, 1, seed=3)[:, 0]
+    modulus = _modulus(z) + 30 * hidden  # which latents do not tell
+    rows = torch.cat([z, (modulus + 30 + 3 * noise)[:, None]], dim=1)
+    far = torch.tensor([[6.0, 6.0, 6.0, 6.0, 330.0]], dtype=torch.float64)
+    hints = FitHints(blocks=(Block("z", 4), Block("guess", 1)), predicted={"bulk_modulus_gpa": 4})
+    y, seen = torch.stack([modulus, torch.ones_like(modulus)], dim=1), torch.ones(24, 2, dtype=torch.bool)
+    fitted = _surrogate().fit(rows, y, observed=seen, hints=hints)
+    assert float(modulus.max()) < 250
+    assert float(fitted.model.posterior(far).mean[0, 0]) == pytest.approx(300, abs=25)  # GPa
+    again = _surrogate().fit(rows, y, observed=seen, hints=replace(hints, before=fitted.report.outcomes))
+    assert torch.allclose(again.model.posterior(rows).mean, fitted.model.posterior(rows).mean)
 
 
 def test_only_observed_rows_are_read():
