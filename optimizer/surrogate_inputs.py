@@ -75,19 +75,18 @@ def _without_predictions(parts: Parts) -> tuple[Block, ...]:
 
 
 def _predictions(parts: Parts, z: Tensor, crystals: Sequence[Structure], hull: Tensor) -> list[Tensor]:
-    """Columns `[n]`: a guess of each property, with a formation energy the distance from the known `hull [n]`, and with
-    a gap the log probability of a metal. Of the networks where there are any, and of the generator elsewhere.
+    """Columns `[n]`: the networks' guess of each property, with a formation energy the distance from the known
+    `hull [n]`, with a gap the log probability of a metal; then the generator's guesses, which alone give the distance
+    where there is no network.
     """
     from surrogates.predictors.cgcnn import raw_predictions
 
+    guessed = parts.generator.predict(z)
+    own = [guessed[name] for name in sorted(guessed)]
     names = networks(parts)
     if not names:
-        guessed = parts.generator.predict(z)
-        columns = {name: guessed[name] for name in sorted(guessed)}
-        return [*columns.values(), *([columns[FORMATION_ENERGY] - hull] if FORMATION_ENERGY in columns else [])]
+        return [*own, *([guessed[FORMATION_ENERGY] - hull] if FORMATION_ENERGY in guessed else [])]
     found = rows_of(crystals, ("cgcnn", names), lambda some: torch.from_numpy(raw_predictions(some, names)))
     found = torch.where(found.isnan(), found.nanmean(0).nan_to_num(0.0), found)  # where it has none, the others' mean
-    columns = dict(zip(names, found.T, strict=False))
-    if FORMATION_ENERGY in columns:
-        columns[ABOVE_HULL] = columns[FORMATION_ENERGY] - hull
-    return [*columns.values(), *found.T[len(names) :]]
+    above = [found[:, names.index(FORMATION_ENERGY)] - hull] if FORMATION_ENERGY in names else []
+    return [*found.T[: len(names)], *above, *found.T[len(names) :], *own]
