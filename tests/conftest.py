@@ -1,4 +1,6 @@
-"""Nothing that a test makes is kept in the user's own cache, and Ctrl-C is what it is in a terminal."""
+"""Nothing that a test makes is kept in the user's own cache, Ctrl-C is what it is in a terminal, and a test computes on
+one thread: processes of tests run side by side, and threads that wait for one another take many times as long.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,16 @@ from campaigns.user_cache import CACHE_VARIABLE
 def pytest_configure() -> None:
     """A shell starts what it puts in the background deaf to Ctrl-C, and tests that send one would wait in vain."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is loaded, which nothing has done yet
+
+
+@pytest.fixture(autouse=True)
+def on_one_thread() -> Iterator[None]:
+    """Whatever the test before has set."""
+    from generative.threads import one_thread
+
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
-from shared_fixtures import caches_of_its_own, on_one_thread
+from shared_fixtures import caches_of_its_own
 
 from campaigns.kinds import GROUPS, available_kinds
 
@@ -43,4 +43,4 @@ def disturb() -> Iterator[Callable[[int], None]]:
     torch.set_rng_state(states[2])
 
 
-__all__ = ["caches_of_its_own", "on_one_thread"]
+__all__ = ["caches_of_its_own"]

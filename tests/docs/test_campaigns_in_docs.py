@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from documentation import DOCS, PAGES, blocks, commands, name
 from pymatgen.core import Lattice, Structure
-from shared_fixtures import caches_of_its_own, on_one_thread
+from shared_fixtures import caches_of_its_own
 from typer.testing import CliRunner
 
 import optimizer.oracles
@@ -85,4 +85,4 @@ def test_there_are_campaigns_to_check():
     assert len(CAMPAIGNS) >= 16
 
 
-__all__ = ["caches_of_its_own", "on_one_thread"]
+__all__ = ["caches_of_its_own"]

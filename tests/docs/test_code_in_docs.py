@@ -11,7 +11,7 @@ import pytest
 import torch
 from documentation import DOCS, PAGES, ROOT, blocks, name
 from pymatgen.core import Lattice, Structure
-from shared_fixtures import caches_of_its_own, on_one_thread
+from shared_fixtures import caches_of_its_own
 from tiny_docs_campaign import tiny_campaign
 
 from campaigns.records import Failed, Measured
@@ -83,4 +83,4 @@ def test_the_acquisition():
     assert acquisition.propose(fitted, None, context, q=3, seed=0).tolist() == [3, 2, 0]
 
 
-__all__ = ["caches_of_its_own", "on_one_thread"]
+__all__ = ["caches_of_its_own"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 from documentation import DOCS, PAGES, ROOT, SHELLS, blocks, commands, name, quoted, rows
-from shared_fixtures import caches_of_its_own, on_one_thread, optimize
+from shared_fixtures import caches_of_its_own, optimize
 from tiny_docs_campaign import tiny_campaign
 
 from campaigns.spec import load_spec, parse_spec
@@ -170,4 +170,4 @@ def test_templates_and_examples_are_named():
     assert all(f"`{each}`" in readme for each in [*template_names(), *example_names()])
 
 
-__all__ = ["caches_of_its_own", "on_one_thread", "optimize"]
+__all__ = ["caches_of_its_own", "optimize"]

@@ -12,7 +12,7 @@ import pytest
 from documentation import DOCS, commands
 from pymatgen.core import Lattice, Structure
 from pymatgen.ext import matproj
-from shared_fixtures import caches_of_its_own, on_one_thread, optimize
+from shared_fixtures import caches_of_its_own, optimize
 
 from generative import latent_quality, sample_quality
 from optimizer.references import ReferenceTable
@@ -83,4 +83,4 @@ def test_tables_of_known_crystals_are_built_as_typed(optimize, metals, monkeypat
     assert known == {"my_crystals/": len(metals), "mp.json": 1}
 
 
-__all__ = ["caches_of_its_own", "on_one_thread", "optimize"]
+__all__ = ["caches_of_its_own", "optimize"]

@@ -7,7 +7,6 @@ import pytest
 import torch
 from prototypes import PROTOTYPES
 from pymatgen.core import Lattice, Structure
-from shared_fixtures import on_one_thread
 
 from generative.networks import VaeNetwork
 
@@ -36,6 +35,3 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "table.csv"
     rows.to_csv(path, index=False)
     return path
-
-
-__all__ = ["on_one_thread"]

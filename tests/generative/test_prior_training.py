@@ -20,8 +20,6 @@ from generative.training import TrainingSettings, encode_codes, whiten
 
 SETTINGS = TrainingSettings(latent=6, width=16, heads=2, layers=1, denoiser=8, prior_steps=2 * BLOCK, prior_batch=8)
 
-pytestmark = pytest.mark.usefixtures("on_one_thread")
-
 
 @pytest.fixture
 def codes() -> Codes:

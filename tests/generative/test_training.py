@@ -34,15 +34,6 @@ SETTINGS = TrainingSettings(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Several threads add gradients up in whatever order they finish, and the last bits with them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def data(table) -> TrainingSet:
     crystals = load_crystals(table)

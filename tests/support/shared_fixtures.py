@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from generative.threads import one_thread
 from optimizer import cli
 
 
@@ -24,12 +23,6 @@ def optimize(monkeypatch, capsys, tmp_path) -> Callable[..., tuple[int, str, str
         return int(stopped.value.code or 0), out, err
 
     return call
-
-
-@pytest.fixture(autouse=True)
-def on_one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
