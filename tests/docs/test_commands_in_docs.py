@@ -129,7 +129,7 @@ def test_the_rest_of_the_tutorial_runs(optimize, tmp_path):
 
 
 def test_what_other_pages_type_of_a_campaign_runs(optimize, tmp_path):
-    """`check`, `run`, `report` and `export` of all pages but the tutorial, one after the other."""
+    """`check`, `run`, `report`, `export` and `verify` of all pages but the tutorial, one after the other."""
     files = ("nitrides.yaml", "my_gap.yaml", "on_a_cluster.yaml")
     for file in files:
         (tmp_path / file).write_text(tiny_campaign("nitrides"))
@@ -142,6 +142,11 @@ def test_what_other_pages_type_of_a_campaign_runs(optimize, tmp_path):
         code, _, err = optimize(*("nitrides" if word == "NAME" else word for word in words))
         assert (code, err) == (0, ""), shlex.join(words)
     assert (tmp_path / "my_list" / "nitrides.zip").is_file()
+    (verify,) = [words for words in typed if words[:2] == ["verify", "NAME"]]
+    another = ["--calculator", "ase.calculators.emt:EMT", "--calculator-args", '{"asap_cutoff": true}']  # not SevenNet
+    code, _, err = optimize(*("nitrides" if word == "NAME" else word for word in verify), *another)
+    assert code == 0, err
+    assert "verified_by" in (tmp_path / "runs" / "nitrides" / "export" / "ranking.csv").read_text()
 
 
 @pytest.mark.parametrize("page", ["cluster.md", "own-property.md"])
