@@ -20,11 +20,6 @@ def pytest_configure() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is loaded, which nothing has done yet
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of few tests that take minutes go first: the last of them would keep one process waiting for the other."""
-    items.sort(key=lambda item: "integration" not in item.path.parts)
-
-
 @pytest.fixture(autouse=True)
 def on_one_thread() -> Iterator[None]:
     """Whatever the test before has set."""

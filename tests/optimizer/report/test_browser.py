@@ -161,7 +161,7 @@ def test_links_open_cards_and_download_the_crystal(opened):
     page = opened.page
     assert page.get_attribute("#c5", "open") is None
     page.click("#ranking a[href='#c5']")
-    page.wait_for_function("document.getElementById('c5').open")
+    page.wait_for_selector("#c5[open]")
     assert page.eval_on_selector("#c5 canvas", "canvas => canvas.clientWidth") > 100
     with page.expect_download() as download:
         page.click("#c5 a.button")
