@@ -363,7 +363,9 @@ class CampaignSpec(Strict):
         None, description="Crystals of your own that may be proposed, too: a path, or {path: FILE, only: true}."
     )
     propose_known: bool = Field(False, description="May known materials be proposed, too?")
-    prior_mean: bool = Field(True, description="Begin with what cgcnn's networks, or else the generator, guess.")
+    prior_mean: bool = Field(
+        True, description="Begin with what cgcnn's networks guess; the generator's guesses are inputs."
+    )
     batch_size: int = Field(8, ge=1, le=1024, description="Candidates proposed per round.")
     schedule: Literal["rounds", "async"] = Field(
         "rounds", description="rounds: propose batch_size, measure all, again. async: a free worker never waits."

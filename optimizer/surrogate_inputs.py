@@ -63,8 +63,8 @@ def networks(parts: Parts) -> tuple[str, ...]:
     """
     from surrogates.predictors.cgcnn import PROPERTIES
 
-    stages = (stage for stage in parts.cascade.stages if stage.name.partition("#")[0] == CGCNN)
-    measured = {each.name for stage in stages for each in stage.oracle.properties}
+    stages = zip(parts.spec.oracles, parts.cascade.stages, strict=True)
+    measured = {each.name for spec, stage in stages if spec.kind == CGCNN for each in stage.oracle.properties}
     wanted = {*GENERAL, *parts.objective.properties} - measured
     return tuple(name for name in PROPERTIES if name in wanted)
 

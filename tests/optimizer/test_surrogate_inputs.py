@@ -10,7 +10,7 @@ from small_campaign import SMALL
 from campaigns.spec import parse_spec
 from optimizer.build import Parts, build
 from optimizer.descriptors import KNOWN_HULL, descriptors
-from optimizer.surrogate_inputs import guesses, input_blocks, surrogate_inputs
+from optimizer.surrogate_inputs import guesses, surrogate_inputs
 from surrogates.predictors.cgcnn import predict
 
 SALT = Structure.from_spacegroup(
@@ -42,11 +42,6 @@ def test_a_guess_is_in_the_unit_of_its_property(parts):
     assert float(row[column["formation_energy_ev_atom"]]) == pytest.approx(formation["formation_energy_ev_atom"])
     above = formation["formation_energy_ev_atom"] - hull
     assert float(row[column["energy_above_hull_ev_atom"]]) == pytest.approx(above)
-
-
-def test_blocks_cover_all_columns(parts):
-    width = _inputs(parts).shape[1]
-    assert sum(block.width for block in input_blocks(parts, width)) == width
 
 
 def test_what_an_oracle_takes_from_the_networks_is_no_input(parts, tmp_path):
