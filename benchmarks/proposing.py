@@ -25,7 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from campaigns.spec import Objective, SearchSpace
+from campaigns.goals import Objective
+from campaigns.search_space import SearchSpace
 from optimizer.acquisition import log_nei
 from optimizer.ascent import MIX, PROMISING, STEP, wave_sizes
 from optimizer.objective import CampaignObjective

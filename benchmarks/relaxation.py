@@ -42,7 +42,8 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from campaigns.records import Failed
-from campaigns.spec import KindSpec, SearchSpace
+from campaigns.search_space import SearchSpace
+from campaigns.spec import KindSpec
 from optimizer.batched_relaxation import relax_together
 from optimizer.calculators import CalculatorParams, potential
 from optimizer.cascade import Cascade

@@ -29,7 +29,7 @@ from benchmarks.search.summary import Run, read_run
 from benchmarks.search.tasks.stiff_and_stable import Params, build
 from campaigns.crystals import crystal_from_json
 from campaigns.records import final_crystal, first_failure, last_values
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 from generative.loading import load_crystals, read_crystal
 from generative.progress import tracked
 from optimizer.references import ReferenceTable

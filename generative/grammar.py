@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaigns.elements import SYMBOLS
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 from generative.datasets import MAX_ORBITS
 from generative.networks import N_ELEMENTS
 from generative.sites import MAX_POSITIONS

@@ -11,7 +11,7 @@ from pymatgen.core import Structure
 from torch import Tensor
 
 from campaigns.records import FailureCode
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pymatgen.core import Composition, Structure
 
 from campaigns.elements import ELEMENT_GROUPS, SYMBOLS
 from campaigns.ranges import Range
-from campaigns.spec import Elements, SearchSpace
+from campaigns.search_space import Elements, SearchSpace
 from generative.evaluation import is_valid
 from generative.figures import Figure, Figures, mean, share
 from generative.neutrality import RULE, charge_neutral

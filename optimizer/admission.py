@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pymatgen.core import Structure
 
 from campaigns.records import FailureCode
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 from generative.protocols import DecodeFailure, EncodeFailure
 from generative.representations.wyckoff import fingerprint
 from optimizer.references import ReferenceTable

@@ -12,7 +12,8 @@ import torch
 from campaigns.errors import SpecError, UnknownChoiceError, UserError
 from campaigns.kinds import build_kind
 from campaigns.postgresql import check_driver, schema_of
-from campaigns.spec import CampaignSpec, SearchSpace
+from campaigns.search_space import SearchSpace
+from campaigns.spec import CampaignSpec
 from generative.grammar import Grammar
 from generative.protocols import Generator, GeneratorContext
 from optimizer.admission import in_words

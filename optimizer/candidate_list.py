@@ -18,7 +18,8 @@ from pymatgen.core import Structure
 from torch import Tensor
 
 from campaigns.records import FailureCode
-from campaigns.spec import CampaignSpec, SearchSpace
+from campaigns.search_space import SearchSpace
+from campaigns.spec import CampaignSpec
 from generative.progress import tracked
 from generative.protocols import EncodeFailure, Generator
 from generative.representations.wyckoff import fingerprint

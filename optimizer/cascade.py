@@ -18,7 +18,8 @@ from pymatgen.core import Structure
 
 from campaigns.kinds import build_kind
 from campaigns.records import Failed, FailureCode, Measured, Property, StageOutcome, last_values
-from campaigns.spec import KindSpec, SearchSpace
+from campaigns.search_space import SearchSpace
+from campaigns.spec import KindSpec
 from optimizer.measuring import finite_or_failed
 from optimizer.protocols import Oracle, OracleContext
 from optimizer.result_cache import remembered

@@ -21,7 +21,8 @@ from pymatgen.core import Structure
 
 from campaigns.crystals import crystal_from_json, crystal_to_json
 from campaigns.records import Failed, FailureCode, StageOutcome
-from campaigns.spec import KindSpec, SearchSpace
+from campaigns.search_space import SearchSpace
+from campaigns.spec import KindSpec
 from campaigns.workers import end_with_parent
 from optimizer.cascade import Cascade, CascadeTask, Gate, Stages
 from optimizer.protocols import OracleContext, TaskLost, Workers

@@ -19,7 +19,7 @@ from torch import Tensor
 from campaigns.crystals import crystal_to_json
 from campaigns.ledger import Latent, RoundRecord
 from campaigns.records import Candidate, StageOutcome, final_crystal, first_failure, last_uncertainties, last_values
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 from campaigns.store import AT_ONCE, CampaignStore
 from generative.protocols import Alignment, Generator
 from optimizer.build import Parts

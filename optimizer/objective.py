@@ -15,7 +15,8 @@ from statistics import quantiles
 from typing import TYPE_CHECKING
 
 from campaigns.errors import SpecError
-from campaigns.spec import CampaignSpec, Constraint, Objective
+from campaigns.goals import Constraint, Objective
+from campaigns.spec import CampaignSpec
 from optimizer.pareto import Point, dominates, hypervolume, nondominated_layers, reference_point
 
 if TYPE_CHECKING:

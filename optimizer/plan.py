@@ -10,7 +10,8 @@ from pymatgen.core import Composition
 
 from campaigns.places import LEDGER, holds_ledger
 from campaigns.postgresql import campaign_in, schema_of
-from campaigns.spec import CampaignSpec, OracleSpec, Refinement, SearchSpace
+from campaigns.search_space import SearchSpace
+from campaigns.spec import CampaignSpec, OracleSpec, Refinement
 from campaigns.store import CampaignStore
 from campaigns.user_cache import cache_folder
 from generative.grammar import Grammar

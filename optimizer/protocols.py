@@ -12,7 +12,7 @@ from pymatgen.core import Structure
 from torch import Tensor
 
 from campaigns.records import Failed, FailureCode, Measured, Property
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 from generative.protocols import DecodeFailure, Generator
 
 if TYPE_CHECKING:  # BoTorch takes seconds to import, and workers that evaluate crystals need none of it

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
+from campaigns.goals import Objective
 from campaigns.records import Candidate, StageOutcome, all_flags, final_crystal, first_failure, last_values
-from campaigns.spec import Objective
 from campaigns.store import CampaignStore
 from optimizer.cif import SpaceGroup, as_read_back, space_group
 from optimizer.known_formulas import known_formulas

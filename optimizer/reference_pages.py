@@ -16,18 +16,10 @@ import typer
 from pydantic import BaseModel
 
 from campaigns.elements import ELEMENT_GROUPS
+from campaigns.goals import Constraint
 from campaigns.kinds import GROUPS, available_kinds, load_kind
-from campaigns.spec import (
-    Budget,
-    CampaignSpec,
-    Constraint,
-    Elements,
-    Export,
-    OracleSpec,
-    Refinement,
-    Rule,
-    SearchSpace,
-)
+from campaigns.search_space import Elements, SearchSpace
+from campaigns.spec import Budget, CampaignSpec, Export, OracleSpec, Refinement, Rule
 from optimizer.catalogue import Kind, Parameter, describe_kinds, measured_by, parameters
 from optimizer.schema import ROLE_OF_FIELD
 

@@ -11,7 +11,7 @@ import numpy as np
 from pymatgen.core import Composition, Structure
 
 from campaigns.records import FailureCode
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 from generative.neutrality import charge_neutral
 from optimizer.distances import pairs_within
 

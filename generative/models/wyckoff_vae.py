@@ -24,7 +24,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from campaigns.records import FailureCode
-from campaigns.spec import SearchSpace, Strict
+from campaigns.search_space import SearchSpace
+from campaigns.spec import Strict
 from generative.alignment import descend
 from generative.augmentation import Augmentation, substitute
 from generative.canonical import WyckoffCode

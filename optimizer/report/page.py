@@ -20,7 +20,7 @@ from pymatgen.core import Structure
 
 from campaigns.artifacts import write_durably
 from campaigns.errors import UserError
-from campaigns.spec import Objective
+from campaigns.goals import Objective
 from campaigns.store import CampaignStore
 from optimizer.report.charts import bar
 from optimizer.report.effort import Reason

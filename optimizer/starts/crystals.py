@@ -10,7 +10,8 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from campaigns.spec import SearchSpace, Strict
+from campaigns.search_space import SearchSpace
+from campaigns.spec import Strict
 from generative.protocols import DecodeFailure, Generator
 from optimizer.crystal_files import located, read_crystals, require_crystal
 from optimizer.protocols import StartContext, StartCrystal

@@ -9,7 +9,8 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from campaigns.spec import SearchSpace, Strict
+from campaigns.search_space import SearchSpace
+from campaigns.spec import Strict
 from generative.protocols import DecodeFailure, Generator
 from optimizer.protocols import StartContext, StartCrystal
 

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from campaigns.errors import LedgerError
 from campaigns.records import FailureCode, all_flags, final_crystal, first_failure, last_values
-from campaigns.spec import SearchSpace, Strict
+from campaigns.search_space import SearchSpace
+from campaigns.spec import Strict
 from campaigns.store import CampaignStore
 from generative.protocols import DecodeFailure, Generator
 from optimizer.crystal_files import located

@@ -11,7 +11,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from campaigns.records import FailureCode, is_value
-from campaigns.spec import SearchSpace, Strict
+from campaigns.search_space import SearchSpace
+from campaigns.spec import Strict
 from generative.protocols import DecodeFailure, Generator
 from optimizer.crystal_files import columns_of, located, read_crystals, require_crystal
 from optimizer.protocols import StartContext, StartCrystal

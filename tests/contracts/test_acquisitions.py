@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from campaigns.goals import Constraint, Objective
 from campaigns.kinds import build_kind, load_kind
-from campaigns.spec import Constraint, KindSpec, Objective, SearchSpace
+from campaigns.search_space import SearchSpace
+from campaigns.spec import KindSpec
 from optimizer.objective import CampaignObjective
 from optimizer.protocols import Acquisition, ProposalContext
 from surrogates.models import exact_gp

@@ -14,7 +14,8 @@ from pymatgen.core import Lattice, Structure
 
 from campaigns.kinds import build_kind
 from campaigns.records import FailureCode, Measured, first_failure
-from campaigns.spec import KindSpec, SearchSpace
+from campaigns.search_space import SearchSpace
+from campaigns.spec import KindSpec
 from optimizer.cascade import Cascade
 from optimizer.evaluation import Evaluator
 from optimizer.protocols import ExecutorContext, OracleContext, TaskLost, Workers

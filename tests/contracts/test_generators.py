@@ -13,7 +13,8 @@ from torch import Tensor
 
 from campaigns.kinds import build_kind
 from campaigns.records import FailureCode
-from campaigns.spec import KindSpec, SearchSpace
+from campaigns.search_space import SearchSpace
+from campaigns.spec import KindSpec
 from generative.protocols import Alignment, DecodeFailure, EncodeFailure, Generator, GeneratorContext
 from optimizer.screening import screen
 

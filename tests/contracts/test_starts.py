@@ -15,7 +15,8 @@ from pymatgen.core import Structure
 from campaigns.errors import SpecError
 from campaigns.kinds import build_kind
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
-from campaigns.spec import KindSpec, SearchSpace, parse_spec
+from campaigns.search_space import SearchSpace
+from campaigns.spec import KindSpec, parse_spec
 from campaigns.store import CampaignStore
 from generative.protocols import DecodeFailure, Generator, GeneratorContext
 from optimizer.protocols import Start, StartContext, StartCrystal

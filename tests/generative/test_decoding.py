@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from campaigns.elements import SYMBOLS
 from campaigns.records import FailureCode
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 from generative.canonical import WyckoffCode
 from generative.decoding import decode_codes
 from generative.grammar import Grammar

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from campaigns.elements import SYMBOLS
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 from generative.grammar import STOP, Grammar, Partial, fewest_orbits, reachable
 from generative.symmetry import space_group
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pymatgen.core import Lattice, Structure
 
 from campaigns.records import FailureCode
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 from generative.protocols import DecodeFailure
 from generative.representations.wyckoff import fingerprint
 from optimizer.admission import admit

@@ -9,7 +9,8 @@ from pymatgen.core import Structure
 
 from campaigns.errors import SpecError
 from campaigns.records import Failed, FailureCode, Measured, Property
-from campaigns.spec import KindSpec, SearchSpace
+from campaigns.search_space import SearchSpace
+from campaigns.spec import KindSpec
 from optimizer.cascade import SPACE, Cascade, CascadeTask, Stage
 from optimizer.protocols import OracleContext
 

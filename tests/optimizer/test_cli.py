@@ -15,7 +15,8 @@ from pymatgen.core import Lattice, Structure
 from campaigns.errors import CampaignInterrupted
 from campaigns.kinds import GROUPS, available_kinds
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
-from campaigns.spec import Budget, CampaignSpec, Elements, Export, SearchSpace, load_spec, parse_spec
+from campaigns.search_space import Elements, SearchSpace
+from campaigns.spec import Budget, CampaignSpec, Export, load_spec, parse_spec
 from campaigns.store import CampaignStore
 from campaigns.yaml_files import read_yaml
 from optimizer import campaign_files

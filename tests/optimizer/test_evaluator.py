@@ -11,7 +11,8 @@ import pytest
 from pymatgen.core import Structure
 
 from campaigns.records import FailureCode, Measured, Property
-from campaigns.spec import KindSpec, SearchSpace
+from campaigns.search_space import SearchSpace
+from campaigns.spec import KindSpec
 from optimizer.cascade import Cascade, Gate, Stage
 from optimizer.evaluation import Evaluator
 from optimizer.executors import local

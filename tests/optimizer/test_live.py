@@ -8,8 +8,8 @@ import pytest
 from pymatgen.core import Structure
 from rich.console import Console
 
+from campaigns.goals import Objective
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
-from campaigns.spec import Objective
 from optimizer.live import Live
 from optimizer.objective import CampaignObjective
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from campaigns.goals import Constraint, Objective
 from campaigns.ledger import RoundRecord
-from campaigns.spec import Constraint, Objective
 from optimizer.narration import feasibility, last_proposal, proposal_figures, why
 from optimizer.objective import CampaignObjective
 

@@ -12,7 +12,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 from generative.loading import load_crystals
 from optimizer.protocols import StartContext
 from optimizer.reference_build import read_named

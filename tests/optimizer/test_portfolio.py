@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from campaigns.spec import Constraint, Objective
+from campaigns.goals import Constraint, Objective
 from optimizer.objective import CampaignObjective
 from optimizer.portfolio import ASCENT, FIRST_SHARES, FLOOR, arm_shares
 from optimizer.trust_region import ARMS

@@ -12,7 +12,8 @@ from pymatgen.core import Structure
 
 from campaigns.errors import UserError
 from campaigns.records import Failed, FailureCode, Measured, Property
-from campaigns.spec import KindSpec, SearchSpace
+from campaigns.search_space import SearchSpace
+from campaigns.spec import KindSpec
 from optimizer.cascade import Cascade, Stage
 from optimizer.protocols import OracleContext
 from optimizer.result_cache import open_cache, remembered

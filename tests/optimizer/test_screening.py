@@ -6,7 +6,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from campaigns.records import FailureCode
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 from optimizer.screening import charge_neutral, screen
 
 NACL = Structure.from_spacegroup(225, Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])

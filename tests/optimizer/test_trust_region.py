@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 import torch
 
-from campaigns.spec import Constraint, Objective
+from campaigns.goals import Constraint, Objective
 from optimizer.objective import CampaignObjective
 from optimizer.trust_region import (
     INITIAL_LENGTH,

@@ -16,7 +16,8 @@ from pymatgen.core import Lattice, Structure
 from campaigns.errors import SpecError
 from campaigns.kinds import build_kind
 from campaigns.records import FailureCode
-from campaigns.spec import KindSpec, SearchSpace
+from campaigns.search_space import SearchSpace
+from campaigns.spec import KindSpec
 from generative.models.wyckoff_vae import Params, WyckoffVae, build, bundled_weights
 from generative.protocols import EncodeFailure
 from generative.representations.wyckoff import fingerprint

@@ -1,6 +1,6 @@
 import torch
 
-from campaigns.spec import Constraint, Objective
+from campaigns.goals import Constraint, Objective
 from optimizer.acquisition.discovery import Discovery, log_feasibility
 from optimizer.objective import CampaignObjective
 

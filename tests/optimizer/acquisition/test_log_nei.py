@@ -12,7 +12,8 @@ from botorch.acquisition.objective import GenericMCObjective
 from botorch.sampling import SobolQMCNormalSampler
 from torch import Tensor
 
-from campaigns.spec import Constraint, Objective, SearchSpace
+from campaigns.goals import Constraint, Objective
+from campaigns.search_space import SearchSpace
 from optimizer.acquisition import log_nei
 from optimizer.acquisition import random as random_choice
 from optimizer.numerical_notices import expected_notices

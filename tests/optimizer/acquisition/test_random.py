@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from campaigns.spec import Objective, SearchSpace
+from campaigns.goals import Objective
+from campaigns.search_space import SearchSpace
 from optimizer.acquisition.random import Params, build
 from optimizer.objective import CampaignObjective
 from optimizer.protocols import ProposalContext

@@ -12,7 +12,8 @@ import worker_deeds
 from pymatgen.core import Lattice, Structure
 
 from campaigns.records import FailureCode, first_failure
-from campaigns.spec import KindSpec, SearchSpace
+from campaigns.search_space import SearchSpace
+from campaigns.spec import KindSpec
 from optimizer.cascade import Cascade
 from optimizer.evaluation import Evaluator
 from optimizer.executors.local import LocalWorkers, Params, build

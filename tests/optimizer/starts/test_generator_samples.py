@@ -6,7 +6,7 @@ import torch
 from pymatgen.core import Structure
 
 from campaigns.records import FailureCode
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 from generative.protocols import DecodeFailure
 from optimizer.starts.generator_samples import BATCH, Params, build
 

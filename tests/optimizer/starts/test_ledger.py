@@ -6,7 +6,8 @@ import pytest
 from pymatgen.core import Structure
 
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
-from campaigns.spec import SearchSpace, parse_spec
+from campaigns.search_space import SearchSpace
+from campaigns.spec import parse_spec
 from campaigns.store import CampaignStore
 from optimizer.protocols import StartContext
 from optimizer.starts.ledger import Params, build

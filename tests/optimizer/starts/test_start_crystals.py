@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pymatgen.core import Structure
 
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 from optimizer.protocols import StartContext
 from optimizer.starts.crystals import Params, build
 

@@ -9,7 +9,7 @@ import pytest
 from pymatgen.core import Structure
 
 from campaigns.records import FailureCode
-from campaigns.spec import SearchSpace
+from campaigns.search_space import SearchSpace
 from optimizer.protocols import StartContext
 from optimizer.starts.table import Params, build
 
