@@ -91,6 +91,14 @@ def test_options_that_are_mentioned_belong_to_a_command(page):
             assert line.split()[0] in known, line
 
 
+def test_the_tutorial_sees_first_whether_all_is_well(optimize):
+    typed = [words[1:] for words in commands(DOCS / "tutorial.md") if words[0] == "optimize"]
+    assert typed[0] == ["doctor"]
+    code, out, err = optimize(*typed[0])
+    assert (code, err) == (0, ""), out
+    assert {line.split()[0] for line in out.splitlines()} == {"ok", "note"}
+
+
 def test_what_the_tutorial_types_makes_the_file_that_it_shows(optimize, tmp_path):
     (init,) = [words for words in commands(DOCS / "tutorial.md") if words[:2] == ["optimize", "init"]]
     code, out, err = optimize(*init[1:])
