@@ -60,7 +60,7 @@ def summarize(folder: Path, arms: Sequence[str] | None) -> str:
     by_arm = {name: [run for run in runs if run.arm == name] for name in names if any(r.arm == name for r in runs)}
     figures = runs[0].header["figures"]
     for run in runs:
-        if run.header["figures"] != figures:
+        if _comparable(run.header["figures"]) != _comparable(figures):
             raise UserError(f"{folder}: {run.arm} was run with another generator or table.", "Summarise them apart.")
     parts = [_heading(folder, runs)]
     if "hits" in figures:
@@ -70,6 +70,11 @@ def summarize(folder: Path, arms: Sequence[str] | None) -> str:
     parts.append(_seconds(by_arm))
     parts.append(f"Curves: {write_curves(folder / 'curves.html', folder.name, _curves(by_arm, figures))}")
     return "\n\n".join(parts)
+
+
+def _comparable(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """What two runs must have in common. On a pool that is the generator's latents, not how it decodes them."""
+    return {key: value for key, value in figures.items() if key != "generator" or "neighbours" not in figures}
 
 
 def read_run(file: Path) -> Run:
@@ -85,6 +90,8 @@ def _heading(folder: Path, runs: Sequence[Run]) -> str:
     commands = sorted({run.header["command"] for run in runs})
     seeds = sorted({int(run.header["seed"]) for run in runs})
     plain = {k: v for k, v in header["figures"].items() if not isinstance(v, dict)}
+    generators = {str(run.header["figures"]["generator"]) for run in runs if "generator" in plain}
+    plain |= {"generator": "`, `".join(sorted(generators))} if generators else {}
     return "\n".join(
         [
             f"## {header['task']}",

@@ -60,6 +60,17 @@ def test_runs_of_different_generators_are_not_mixed(tmp_path):
         summarize(folder, ["three"])
 
 
+def test_on_a_pool_the_latents_decide_what_is_the_same(tmp_path):
+    """A generator that decodes otherwise charges the same crystal for the same proposal."""
+    folder, answers = tmp_path / "t", [{"name": "a", "values": {}}]
+    write(folder, "one", 0, answers, POOL | {"neighbours": "n-1"})
+    write(folder, "two", 0, answers, POOL | {"neighbours": "n-1", "generator": "g-2"})
+    assert "generator `g-1`, `g-2`" in summarize(folder, None)
+    write(folder, "two", 1, answers, POOL | {"neighbours": "n-2", "generator": "g-2"})
+    with pytest.raises(UserError, match="another generator"):
+        summarize(folder, None)
+
+
 def test_published_runs_tell_the_same_and_name_no_folder(tmp_path):
     folder = tmp_path / "t"
     for seed, names in enumerate(("abxc", "abx")):  # the second is not at its end
