@@ -37,20 +37,30 @@ def element_volumes(codes: Codes) -> NDArray[np.float64]:
 
 
 @cache
-def exchange_chances(allowed: tuple[int, ...]) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Atomic number -> the elements that take its place in known compounds, and a weight that says how often.
+def exchange_weights() -> NDArray[np.float64]:
+    """How often elements take each other's place in known compounds, by atomic numbers.
 
-    Weights are the pair probabilities of G. Hautier et al. (Inorg. Chem. 50, 656, 2011) through pymatgen, summed over
-    ions of equal charge. Elements without a pair among `allowed`: those within three places in Mendeleev order, alike.
+    The pair probabilities of G. Hautier et al. (Inorg. Chem. 50, 656, 2011) through pymatgen, summed over ions of equal
+    charge. Takes seconds, once in a process.
     """
     from pymatgen.analysis.structure_prediction.substitution_probability import SubstitutionProbability
 
-    table, rank = SubstitutionProbability(), mendeleev_rank()
+    table = SubstitutionProbability()
     weights = np.zeros((len(SYMBOLS) + 1, len(SYMBOLS) + 1))
     for ion in table.species:
         for other in table.species:
             if ion.oxi_state == other.oxi_state and ion.element != other.element:
                 weights[ion.Z, other.Z] += table.prob(ion, other)
+    return weights
+
+
+@cache
+def exchange_chances(allowed: tuple[int, ...]) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Atomic number -> the elements that take its place in known compounds, and a weight that says how often.
+
+    Elements without a pair among `allowed`: those within three places in Mendeleev order, alike.
+    """
+    weights, rank = exchange_weights(), mendeleev_rank()
     chances = {}
     for z in allowed:
         others = np.array([w for w in allowed if w != z], dtype=np.int64)

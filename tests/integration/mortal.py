@@ -4,8 +4,8 @@
 
 MOMENTS.json holds a list of `[where, when, turn]`: the child dies "before" or "after" the turn-th call of `where`,
 like "campaigns.store:CampaignStore.record"; null lets it end. One JSON line per child: `[signal, exit code]`.
-Forking spares each child the imports. Judging a generator is cut short, and every refinement accepted, so that what
-follows an acceptance happens too: what is at stake here is the ledger.
+Forking spares each child the imports and the tables. Judging a generator is cut short, and every refinement accepted,
+so that what follows an acceptance happens too: what is at stake here is the ledger.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ import torch
 import torch._dynamo  # an optimiser asks for it: once here, not in every child
 
 import optimizer.refinement as refinement
+from generative.augmentation import exchange_weights
 from generative.models.wyckoff_vae import WyckoffVae
 from optimizer import cli, export, loop  # noqa: F401  loaded before the first fork
+from optimizer.references import ReferenceTable
 
 torch.set_num_threads(1)
 
@@ -71,6 +73,8 @@ def live(moment: list[Any] | None, arguments: list[str]) -> None:
 
 def main() -> None:
     cut_short()
+    exchange_weights()
+    ReferenceTable.load()
     with open(sys.argv[1]) as file:
         moments = json.load(file)
     for moment in moments:

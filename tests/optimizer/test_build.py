@@ -8,6 +8,7 @@ import pytest
 
 from campaigns.errors import SpecError
 from campaigns.spec import parse_spec
+from campaigns.user_cache import CACHE_VARIABLE
 from optimizer.build import build
 from optimizer.plan import known_inside, plan
 from optimizer.references import ReferenceTable
@@ -23,6 +24,12 @@ GOOD = {
     "constraints": {"energy_ev_atom": {"max": 0.0}},
     "budget": {"oracle_calls": 60},
 }
+
+
+@pytest.fixture(autouse=True)
+def costs_unknown(tmp_path_factory, monkeypatch):
+    """What other tests' campaigns took is not to be planned with."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
 
 
 def changed(**changes):
