@@ -17,11 +17,12 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 from torch import Tensor
 
+from generative.batches import to_batch
 from generative.canonical import WyckoffCode
 from generative.datasets import stack
 from generative.decoding import decode_codes
 from generative.grammar import Grammar
-from generative.networks import VaeNetwork, to_batch
+from generative.networks import VaeNetwork
 from generative.progress import tracked
 from generative.protocols import DecodeFailure
 from generative.representations.wyckoff import crystal_of

@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 from campaigns.elements import SYMBOLS
 from generative.canonical import WyckoffCode, canonical_code
 from generative.datasets import MAX_ORBITS, Codes
-from generative.networks import SYSTEMS
+from generative.lattice_shape import SYSTEMS
 from generative.representations.wyckoff import lattice_matrix
 from generative.symmetry import Array, mendeleev_rank, space_group
 

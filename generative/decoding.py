@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from campaigns.records import FailureCode
+from generative.batches import Batch
 from generative.canonical import WyckoffCode
+from generative.coordinate_bins import N_BINS, coordinate_mode
 from generative.datasets import MAX_ORBITS
 from generative.grammar import STOP, Grammar, Partial
-from generative.networks import N_BINS, Batch, Decoder, VaeNetwork, coordinate_mode, lattice_from_shape
+from generative.lattice_shape import lattice_from_shape
+from generative.networks import Decoder, VaeNetwork
 from generative.protocols import DecodeFailure
 from generative.sites import primitive_cells
 from generative.spacing import keep_apart

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from campaigns.elements import SYMBOLS
 from campaigns.search_space import SearchSpace
 from generative.datasets import MAX_ORBITS
-from generative.networks import N_ELEMENTS
+from generative.site_embedding import N_ELEMENTS
 from generative.sites import MAX_POSITIONS
 from generative.symmetry import space_group
 

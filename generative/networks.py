@@ -8,206 +8,24 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from dataclasses import dataclass
-from functools import cache
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from campaigns.elements import SYMBOLS
-from generative.datasets import Codes
+from generative.batches import Batch
+from generative.coordinate_bins import N_BINS, coordinate_loss
+from generative.lattice_shape import SYSTEMS
+from generative.site_embedding import N_ELEMENTS, SiteEmbedding
 from generative.sites import MAX_POSITIONS
 from generative.symmetry import space_group
 
-N_ELEMENTS = len(SYMBOLS) + 1  # index 0 is padding
-N_BINS = 64
-COORD_KAPPA = 180.0  # von Mises concentration of a coordinate target: a standard deviation of 0.012 periods
-SYSTEMS = {  # which of (log b/a, log c/a, cos alpha, cos beta, cos gamma) a lattice system leaves free
-    "cubic": (0, 0, 0, 0, 0),
-    "tetragonal": (0, 1, 0, 0, 0),
-    "hexagonal": (0, 1, 0, 0, 0),
-    "orthorhombic": (1, 1, 0, 0, 0),
-    "monoclinic": (1, 1, 0, 1, 0),
-    "triclinic": (1, 1, 1, 1, 1),
-}
-LOG_RATIOS = (-3.0, 3.0)  # bounds of the logarithms of ratios of lengths
-# and of the cube root of the volume per atom (0.2 to 1000 cubic angstrom): no crystal lies beyond
-LOG_SIZES = (math.log(0.2) / 3, math.log(1000) / 3)
 LATTICE_SCALE = (0.02, 0.05, 0.05, 0.05, 0.05, 0.05)  # errors that count as one unit in the lattice loss
 
 
 def version_of_weights(data: bytes) -> str:
     """Name of stored weights, by their content."""
     return "wyckoff_vae-" + hashlib.sha256(data).hexdigest()[:12]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Codes as tensors: long `space_group [B]`, `n_orbits [B]`, `positions`/`elements [B, K]`; float
-    `coords [B, K, 3]`, `shape [B, 6]` (log of the cube root of the volume per atom, then the five shape terms of
-    SYSTEMS)."""
-
-    space_group: Tensor
-    n_orbits: Tensor
-    positions: Tensor
-    elements: Tensor
-    coords: Tensor
-    shape: Tensor
-
-    @property
-    def mask(self) -> Tensor:
-        """True where an orbit is real, `[B, K]`."""
-        return torch.arange(self.positions.shape[1], device=self.n_orbits.device) < self.n_orbits[:, None]
-
-
-@cache
-def _group_tables() -> tuple[np.ndarray, np.ndarray]:
-    """By space-group number: primitive over conventional volume `[231]`, free shape terms `[231, 5]`."""
-    groups = [space_group(number) for number in range(1, 231)]
-    volume = np.array([1.0, *(abs(np.linalg.det(g.primitive)) for g in groups)])
-    return volume, np.array([(0,) * 5, *(SYSTEMS[g.system] for g in groups)])
-
-
-def lattice_shape(codes: Codes) -> np.ndarray:
-    """The six regressed lattice numbers of every code, `[n, 6]`; fixed ones are zero."""
-    a, b, c = codes.lattice[:, :3].T
-    cosines = np.cos(np.radians(codes.lattice[:, 3:]))
-    ca, cb, cg = cosines.T
-    volume = a * b * c * np.sqrt(np.clip(1 + 2 * ca * cb * cg - ca**2 - cb**2 - cg**2, 1e-9, None))
-    primitive, free = _group_tables()
-    volume = volume * primitive[codes.space_group]
-    shape = np.column_stack([np.log(volume / codes.n_atoms()) / 3, np.log(b / a), np.log(c / a), cosines])
-    shape[:, 1:] *= free[codes.space_group]
-    return shape
-
-
-def lattice_from_shape(shape: np.ndarray, numbers: np.ndarray, n_atoms: np.ndarray) -> np.ndarray:
-    """Inverse of `lattice_shape`: `[n, 6]`, space groups `[n]`, atoms in the primitive cell `[n]` -> `[n, 6]` a, b, c
-    (angstrom), alpha, beta, gamma (degrees)."""
-    primitive, free = _group_tables()
-    terms = shape[:, 1:] * free[numbers]
-    ratios = np.exp(np.clip(np.column_stack([np.zeros(len(shape)), terms[:, :2]]), *LOG_RATIOS))
-    cosines = np.clip(terms[:, 2:], -0.95, 0.95)
-    cosines[(numbers >= 143) & (numbers <= 194), 2] = -0.5
-    cosines = _closing(cosines)
-    unit = ratios.prod(axis=1) * np.sqrt(_openness(cosines))
-    volume = np.exp(3 * np.clip(shape[:, 0], *LOG_SIZES)) * n_atoms / primitive[numbers]
-    return np.column_stack([np.cbrt(volume / unit)[:, None] * ratios, np.degrees(np.arccos(cosines))])
-
-
-FLATTEST = 0.05  # squared volume of a cell of unit edges: reduced cells of real crystals are far above it
-
-
-def _openness(cosines: np.ndarray) -> np.ndarray:
-    """Squared volume of cells of unit edges, `[n, 3]` cosines -> `[n]`; negative where no cell closes."""
-    return 1 + 2 * cosines.prod(axis=1) - (cosines**2).sum(axis=1)
-
-
-def _closing(cosines: np.ndarray) -> np.ndarray:
-    """Cosines shrunk together, a tenth at a time, until the cell closes and is not flat."""
-    cosines = cosines.copy()
-    while (flat := _openness(cosines) < FLATTEST).any():
-        cosines[flat] *= 0.9
-    return cosines
-
-
-def to_batch(codes: Codes, device: torch.device) -> Batch:
-    def long(x: np.ndarray) -> Tensor:
-        return torch.as_tensor(x, dtype=torch.long, device=device)
-
-    width = max(int(codes.n_orbits.max()), 1)
-    return Batch(
-        long(codes.space_group),
-        long(codes.n_orbits),
-        long(codes.positions[:, :width]),
-        long(codes.elements[:, :width]),
-        torch.as_tensor(codes.coords[:, :width], dtype=torch.float32, device=device),
-        torch.as_tensor(lattice_shape(codes), dtype=torch.float32, device=device),
-    )
-
-
-def _site_tables() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Per space group and position: exists `[231, 27]`, free slots `[231, 27, 3]`, features `[231, 27, 6]`, and the
-    template (linear part, then sine and cosine of the shift and of its double) `[231, 27, 21]`."""
-    exists = torch.zeros(231, MAX_POSITIONS, dtype=torch.bool)
-    free = torch.zeros(231, MAX_POSITIONS, 3)
-    features = torch.zeros(231, MAX_POSITIONS, 6)
-    template = torch.zeros(231, MAX_POSITIONS, 21)
-    for number in range(1, 231):
-        group = space_group(number)
-        largest = int(group.multiplicities.max())
-        for j, position in enumerate(group.positions):
-            exists[number, j] = True
-            free[number, j, list(position.free)] = 1
-            size = int(group.multiplicities[j])
-            features[number, j] = torch.tensor(
-                [math.log(size), math.log(largest / size), len(position.free), *free[number, j].tolist()]
-            )
-            angles = 2 * math.pi * np.concatenate([position.shift, 2 * position.shift])
-            template[number, j] = torch.tensor(
-                np.concatenate([position.linear.ravel(), np.sin(angles), np.cos(angles)]), dtype=torch.float32
-            )
-    return exists, free, features, template
-
-
-class SiteEmbedding(nn.Module):
-    """Embeds (space group, position), elements and free coordinates; shared by encoder and decoder."""
-
-    exists: Tensor
-    free: Tensor
-    features: Tensor
-    template: Tensor
-    element_features: Tensor
-
-    def __init__(self, width: int, element_features: Tensor) -> None:
-        super().__init__()
-        for name, table in zip(("exists", "free", "features", "template"), _site_tables(), strict=True):
-            self.register_buffer(name, table, persistent=False)
-        self.register_buffer("element_features", element_features)
-        self.position = nn.Embedding(231 * MAX_POSITIONS, width)
-        self.position_features = nn.Linear(6, width)
-        self.position_template = nn.Linear(21, width, bias=False)
-        self.element = nn.Embedding(N_ELEMENTS, width)
-        self.element_linear = nn.Linear(element_features.shape[1], width)
-        self.coordinate = nn.Linear(3 * 8, width)
-        nn.init.normal_(self.position.weight, std=0.1)
-        nn.init.normal_(self.element.weight, std=0.1)
-        nn.init.zeros_(self.position_template.weight)
-
-    def of_positions(self, space_group: Tensor, positions: Tensor) -> Tensor:
-        """`[B]`, `[B, K]` -> `[B, K, W]`."""
-        number = space_group[:, None].expand_as(positions)
-        return (
-            self.position(number * MAX_POSITIONS + positions)
-            + self.position_features(self.features[number, positions])
-            + self.position_template(self.template[number, positions])
-        )
-
-    def of_group(self, space_group: Tensor) -> Tensor:
-        """All positions of each space group, `[B, 27, W]`."""
-        every = torch.arange(MAX_POSITIONS, device=space_group.device).expand(len(space_group), -1)
-        return self.of_positions(space_group, every)
-
-    def all_elements(self) -> Tensor:
-        """`[N_ELEMENTS, W]`."""
-        return self.element.weight + self.element_linear(self.element_features)
-
-    def of_coords(self, space_group: Tensor, positions: Tensor, coords: Tensor) -> Tensor:
-        """Periodic features of the free coordinates, `[B, K, W]`."""
-        angles = 2 * math.pi * coords[..., None] * torch.tensor([1.0, 2.0, 4.0, 8.0], device=coords.device)
-        waves = torch.cat([angles.sin(), angles.cos()], dim=-1)  # [B, K, 3, 8]
-        free = self.free[space_group[:, None].expand_as(positions), positions]
-        return self.coordinate((waves * free[..., None]).flatten(-2))
-
-    def forward(self, batch: Batch) -> Tensor:
-        """`[B, K, W]`."""
-        return (
-            self.of_positions(batch.space_group, batch.positions)
-            + self.all_elements()[batch.elements]
-            + self.of_coords(batch.space_group, batch.positions, batch.coords)
-        )
 
 
 def _transformer(width: int, heads: int, layers: int, dropout: float) -> nn.TransformerEncoder:
@@ -459,23 +277,3 @@ def _present(elements: Tensor) -> Tensor:
     """`[B, K]` atomic numbers, 0 for padding -> 1 where the crystal holds the element, `[B, N_ELEMENTS - 1]`."""
     held = torch.zeros(len(elements), N_ELEMENTS, device=elements.device)
     return held.scatter_(1, elements, 1.0)[:, 1:]
-
-
-def coordinate_loss(logits: Tensor, coords: Tensor) -> Tensor:
-    """Cross entropy against a von Mises density on N_BINS periodic bins, minus its entropy; 0 is a perfect answer.
-
-    `logits [..., 3, N_BINS]`, `coords [..., 3]` -> `[..., 3]` nats.
-    """
-    centres = torch.arange(N_BINS, device=coords.device) / N_BINS
-    weight = COORD_KAPPA * (torch.cos(2 * math.pi * (coords[..., None] - centres)) - 1)
-    target = torch.softmax(weight, dim=-1)
-    entropy = -(target * torch.log_softmax(weight, dim=-1)).sum(-1)
-    return -(target * torch.log_softmax(logits, dim=-1)).sum(-1) - entropy
-
-
-def coordinate_mode(logits: Tensor) -> Tensor:
-    """The periodic mean of the five bins around the most probable one: `[..., bins]` -> `[...]` in [0, 1)."""
-    best = logits.argmax(-1, keepdim=True)
-    offsets = torch.arange(-2, 3, device=logits.device)
-    weight = torch.softmax(logits.gather(-1, (best + offsets) % N_BINS), dim=-1)
-    return ((best[..., 0] + (weight * offsets).sum(-1)) / N_BINS) % 1.0

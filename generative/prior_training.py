@@ -25,9 +25,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from campaigns.errors import UserError
+from generative.batches import Batch, to_batch
 from generative.datasets import Codes, merge
 from generative.loading import CrystalSet
-from generative.networks import Batch, VaeNetwork, to_batch
+from generative.networks import VaeNetwork
 from generative.plausible import likely_relatives, screened
 from generative.progress import console, tracked
 from generative.training import TrainingSettings, batches, encode_codes, relatives_of

@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from generative.batches import to_batch
 from generative.canonical import WyckoffCode
 from generative.datasets import Codes, merge, stack
-from generative.networks import VaeNetwork, to_batch
+from generative.networks import VaeNetwork
 from generative.prior_training import blurred_loss
 from generative.progress import tracked
 from generative.training import TrainingSettings, loss_terms

@@ -26,8 +26,9 @@ from campaigns.elements import SYMBOLS
 from campaigns.errors import UserError
 from campaigns.workers import worker_pool
 from generative.augmentation import substituted
+from generative.batches import Batch, to_batch
 from generative.datasets import MAX_ORBITS, Codes, merge, stack
-from generative.networks import Batch, VaeNetwork, to_batch, version_of_weights
+from generative.networks import VaeNetwork, version_of_weights
 from generative.progress import console, tracked
 
 CHECKPOINT = "checkpoint.pt"

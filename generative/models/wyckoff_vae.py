@@ -28,12 +28,13 @@ from campaigns.search_space import SearchSpace
 from campaigns.spec import Strict
 from generative.alignment import descend
 from generative.augmentation import Augmentation, substitute
+from generative.batches import to_batch
 from generative.canonical import WyckoffCode
 from generative.datasets import MAX_ORBITS, Codes, stack
 from generative.decoding import decode_codes
 from generative.evaluation import shortest_distance
 from generative.grammar import Grammar, unrestricted
-from generative.networks import VaeNetwork, to_batch, version_of_weights
+from generative.networks import VaeNetwork, version_of_weights
 from generative.protocols import Alignment, DecodeFailure, EncodeFailure, GeneratorContext
 from generative.refinement import BATCH, REPLAYED, retrained
 from generative.representations.wyckoff import Params as WyckoffParams

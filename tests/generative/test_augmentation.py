@@ -7,7 +7,7 @@ from prototypes import PROTOTYPES
 from campaigns.elements import SYMBOLS
 from generative.augmentation import Augmentation, element_volumes, exchange_chances, substitute, substituted
 from generative.datasets import MAX_ORBITS, Codes, stack
-from generative.networks import SYSTEMS
+from generative.lattice_shape import SYSTEMS
 from generative.representations.wyckoff import WyckoffRepresentation, crystal_of
 from generative.symmetry import space_group
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 from prototypes import PROTOTYPES
 
+from generative.batches import to_batch
 from generative.canonical import WyckoffCode
 from generative.datasets import Codes, stack
 from generative.decoding import decode_codes
 from generative.grammar import unrestricted
-from generative.networks import VaeNetwork, to_batch
+from generative.networks import VaeNetwork
 from generative.prior_training import BLOCK, PRIOR_CHECKPOINT, PriorTrainer, blur, blurred_loss
 from generative.representations.wyckoff import WyckoffRepresentation
 from generative.training import TrainingSettings, encode_codes, whiten

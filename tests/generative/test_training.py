@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from generative.batches import to_batch
 from generative.bundle import Provenance, trained_with, write_bundle
 from generative.datasets import Codes, encode_set
 from generative.loading import load_crystals
 from generative.models.wyckoff_vae import HELD_OUT, WyckoffVae, bundled_weights
-from generative.networks import to_batch
 from generative.representations.wyckoff import crystal_of
 from generative.training import Best, Trainer, TrainingSettings, batches, element_features, encode_codes, whiten
 from generative.training_set import TrainingSet, divide, read_labels, refused_rows
