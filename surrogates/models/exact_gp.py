@@ -1,8 +1,8 @@
 """Exact Gaussian processes, one per outcome, each on the rows where that outcome was observed.
 
-The kernel is chosen by evidence (`surrogates.gp_fitting`). Hyperparameters are fitted to a spread of at most `fit_rows`
-rows and kept until the rows have grown by a quarter; every row, up to `max_rows`, then conditions the posterior. Beyond
-that the rows nearest to the best ones do, so the model is local where the search is.
+The kernel is chosen by evidence (`surrogates.kernel_choice`). Hyperparameters are fitted to a spread of at most
+`fit_rows` rows and kept until the rows have grown by a quarter; every row, up to `max_rows`, then conditions the
+posterior. Beyond that the rows nearest to the best ones do, so the model is local where the search is.
 
 Data alone never make a fit fail. What cannot be fitted as asked is fitted more simply, and the report says
 how and why.
@@ -20,7 +20,8 @@ from botorch.models import ModelListGP
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from surrogates.gp_fitting import FitSettings, Rows, fit_outcome
+from surrogates.gp_fitting import FitSettings, fit_outcome
+from surrogates.gp_models import Rows
 from surrogates.kernels import KERNELS, KernelChoice
 from surrogates.protocols import NO_HINTS, Block, FitHints, FitReport, SurrogateContext
 

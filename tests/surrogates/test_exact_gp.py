@@ -13,7 +13,7 @@ from botorch.exceptions import ModelFittingError
 from pydantic import ValidationError
 from torch import Tensor
 
-from surrogates import gp_fitting
+from surrogates import gp_models
 from surrogates.models import exact_gp
 from surrogates.models.exact_gp import Params, build
 from surrogates.protocols import Block, FitHints, FitReport, SurrogateContext
@@ -186,7 +186,7 @@ def test_noise_stated_for_some_rows_leaves_the_others_at_what_is_inferred():
 
 @pytest.mark.parametrize(("failures", "expected"), [(1, "noise_floor"), (2, "matern52"), (3, "fixed")])
 def test_each_failed_fit_falls_back_one_step_and_says_why(monkeypatch, failures, expected):
-    original, calls = gp_fitting.fit_gpytorch_mll, []
+    original, calls = gp_models.fit_gpytorch_mll, []
 
     def failing(*args, **kwargs):
         calls.append(1)
@@ -194,7 +194,7 @@ def test_each_failed_fit_falls_back_one_step_and_says_why(monkeypatch, failures,
             raise ModelFittingError("All attempts to fit the model have failed.")
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(gp_fitting, "fit_gpytorch_mll", failing)
+    monkeypatch.setattr(gp_models, "fit_gpytorch_mll", failing)
     z = _latents(20)
     fitted = _fit(z, _modulus(z), kernel="additive")
     entry = _entry(fitted.report)

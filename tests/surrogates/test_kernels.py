@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from surrogates.gp_fitting import CHOSEN_AMONG
+from surrogates.kernel_choice import CHOSEN_AMONG
 from surrogates.kernels import KERNELS, covariance, length_scales
 from surrogates.models import exact_gp
 from surrogates.protocols import Block, FitHints, SurrogateContext
