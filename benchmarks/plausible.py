@@ -30,8 +30,8 @@ from generative.loading import load_crystals
 from generative.plausible import EXCHANGES, balanced, holds_anion
 from generative.progress import tracked
 from generative.representations.wyckoff import crystal_of, fingerprint
-from generative.training import TrainingSettings
 from generative.training_set import divide, read_labels, refused_rows
+from generative.training_settings import TrainingSettings
 from optimizer.calculators import CalculatorParams, potential
 from optimizer.chgnet_batch import CrystalBatch
 from optimizer.chgnet_calculator import LeanCHGNetCalculator

@@ -87,7 +87,7 @@ def migrate(connection: Connection, place: str, written_by: str) -> list[int]:
         raise LedgerError(
             f"{place}: has schema {found}, written by latentore {newer}; this is {written_by}, "
             f"which reads up to schema {SCHEMA_VERSION}.",
-            f"Install it: pip install 'latentore>={newer}'.",
+            f"Install latentore {newer} or later: update the checkout, then `make install`.",
         )
     steps = list(range(found, SCHEMA_VERSION))
     for version in steps:

@@ -96,8 +96,11 @@ def campaign_in(address: str, campaign: str) -> bool:
                 return True
             allowed = text("SELECT has_database_privilege(current_database(), 'CREATE')")
             if not connection.execute(allowed).scalar_one():
-                database = connection.engine.url.database
-                raise LedgerError(f"ledger: {address} lets this user make no schema.", f"GRANT CREATE ON {database}.")
+                url = connection.engine.url
+                raise LedgerError(
+                    f"ledger: {address} lets this user make no schema.",
+                    f'Its owner may allow it: GRANT CREATE ON DATABASE "{url.database}" TO "{url.username}";',
+                )
             return False
     except DatabaseError as error:
         raise unusable(address, error) from None

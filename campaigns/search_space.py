@@ -66,7 +66,10 @@ class SearchSpace(Strict):
         None, min_length=1, description="Allowed space groups by number, 1 to 230, like [62, 225]; all where absent."
     )
     min_distance_ang: float = Field(
-        1.0, ge=0.5, le=4.0, description="No two atoms closer than this, periodic images included (angstrom)."
+        1.0,
+        ge=0.5,
+        le=4.0,
+        description="No two atoms closer than this, images included (angstrom); lower it for O-H bonds (0.97).",
     )
     min_pair_distances_ang: dict[str, Annotated[float, Field(gt=0, le=6)]] = Field(
         default_factory=dict, description="Stricter minimum for named pairs, like {O-O: 2.0} (angstrom)."

@@ -18,8 +18,9 @@ from generative.datasets import Codes
 from generative.evaluation import code_agreement, held_out_crystals, prior_samples, reconstruction
 from generative.models.wyckoff_vae import HELD_OUT, WyckoffVae, network_state
 from generative.networks import VaeNetwork
-from generative.training import TrainingSettings, encode_codes
+from generative.training import encode_codes
 from generative.training_set import TrainingSet, counted_reasons
+from generative.training_settings import TrainingSettings
 
 CARD = "card.json"
 HELD_OUT_CRYSTALS = 300

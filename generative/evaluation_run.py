@@ -28,9 +28,9 @@ from generative.models.wyckoff_vae import WyckoffVae, bundled_weights
 from generative.progress import console, tracked
 from generative.protocols import EncodeFailure
 from generative.sample_quality import Samples, neutrality_figures, sample_figures, sampled, ternary_figures
-from generative.training import TrainingSettings
 from generative.training_run import CODES
 from generative.training_set import Labels, counted_reasons, held_out_rows, read_labels, refused_rows
+from generative.training_settings import TrainingSettings
 
 FORMATION_ENERGY = "formation_energy_ev_atom"
 

@@ -31,7 +31,8 @@ from generative.loading import CrystalSet
 from generative.networks import VaeNetwork
 from generative.plausible import likely_relatives, screened
 from generative.progress import console, tracked
-from generative.training import TrainingSettings, batches, encode_codes, relatives_of
+from generative.training import batches, encode_codes, relatives_of
+from generative.training_settings import TrainingSettings
 
 PRIOR_CHECKPOINT = "prior_checkpoint.pt"
 BLOCK = 100  # steps between two checkpoints

@@ -22,7 +22,8 @@ from generative.datasets import Codes, merge, stack
 from generative.networks import VaeNetwork
 from generative.prior_training import blurred_loss
 from generative.progress import tracked
-from generative.training import TrainingSettings, loss_terms
+from generative.training import loss_terms
+from generative.training_settings import TrainingSettings
 
 REPLAYED = 2048  # samples of the generator, where the crystals it was trained on are not to be had
 BATCH = 64  # half measured, half replayed

@@ -30,39 +30,10 @@ from generative.batches import Batch, to_batch
 from generative.datasets import MAX_ORBITS, Codes, merge, stack
 from generative.networks import VaeNetwork, version_of_weights
 from generative.progress import console, tracked
+from generative.training_settings import TrainingSettings
 
 CHECKPOINT = "checkpoint.pt"
 RELATIVES_SERVE = 3  # epochs that see the same relatives
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """Everything that decides the weights, apart from the data."""
-
-    latent: int = 64
-    width: int = 128
-    heads: int = 4
-    layers: int = 3
-    dropout: float = 0.0
-    epochs: int = 60
-    batch: int = 192
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.01
-    beta: float = 0.008  # weight of the KL term, reached after a tenth of the epochs
-    relatives: int = 2  # substituted crystals per crystal and epoch; each set of them serves three epochs
-    property_weight: float = 0.5
-    max_atoms: int = 20
-    held_out: float = 0.1
-    watched: float = 0.03  # share of the rest that decides when to stop
-    patience: int = 12  # epochs without a better reconstruction of the watched crystals
-    symprec_ang: float = 0.1
-    seed: int = 0
-    prior_steps: int = 3000  # of fitting the decoder of blurred latents, see `prior_training`
-    prior_batch: int = 256
-    blur_low: float = 0.6  # how far latents are blurred there, from and to; 1 leaves nothing of them
-    blur_high: float = 0.93
-    denoiser: int = 512  # width of what moves a blurred latent towards encodings
-    start: str = ""  # version of the weights that training started from; empty for random ones
 
 
 MAGPIE_PROPERTIES = (

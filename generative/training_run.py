@@ -26,7 +26,7 @@ from generative.datasets import encode_set
 from generative.loading import CrystalSet, load_crystals
 from generative.prior_training import PRIOR_CHECKPOINT, fit_prior
 from generative.progress import console
-from generative.training import CHECKPOINT, Trainer, TrainingSettings, version_of, whiten
+from generative.training import CHECKPOINT, Trainer, version_of, whiten
 from generative.training_set import (
     Labels,
     TrainingSet,
@@ -36,6 +36,7 @@ from generative.training_set import (
     refused_rows,
     shortcomings,
 )
+from generative.training_settings import TrainingSettings
 
 RUN, CODES, REFUSED_ROWS = "run.json", "codes.npz", "refused_rows.csv"
 

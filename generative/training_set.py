@@ -17,7 +17,7 @@ from campaigns.spreadsheets import as_cell
 from generative.datasets import Codes, Encoded
 from generative.loading import CrystalSet
 from generative.symmetry import space_group
-from generative.training import TrainingSettings
+from generative.training_settings import TrainingSettings
 
 KNOWN_LABELS = {"formation_energy_per_atom": "formation_energy_ev_atom"}  # column -> property, taken where present
 PROPERTY_NAME = re.compile(r"[a-z][a-z0-9_]*")

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from campaigns.errors import CampaignInterrupted
 from campaigns.ledger import Awaited
-from campaigns.records import Candidate, final_crystal, first_failure, last_values
+from campaigns.records import Candidate, final_crystal, first_failure, kept_out, last_values
 from campaigns.spec import CampaignSpec
 from campaigns.store import CampaignStore
 from generative.threads import one_thread
 from optimizer.build import Parts, build
 from optimizer.cascade import Gate, Stages, stopped_before
-from optimizer.gates import gates_of_round
+from optimizer.gates import exhausted_stage, gates_of_round
 from optimizer.handing_out import HandedOut, check_free, free_folder, vasp_set, write_folder
 from optimizer.heartbeat import heartbeat
 from optimizer.loop import open_or_create, stop_on_signal
@@ -130,6 +130,11 @@ class _Asking:
             if self.calls_left() <= 0:
                 self.why = f"the budget of {self.parts.spec.budget.oracle_calls} calls is spent or handed out"
                 return []
+            if stage := exhausted_stage(
+                self.parts.spec, self.parts.cascade, self.store, self.parts.objective.properties
+            ):
+                self.why = f"the calls of {stage} are spent or handed out"
+                return []
             if self._out_of_time():
                 self.why = "the hours of the budget are spent"
                 return []
@@ -181,13 +186,14 @@ class _Asking:
         return {name: gates for found in each for name, gates in found.items()}
 
     def _await_or_stop(self, name: str, stages: Stages, gates: dict[str, dict[str, Gate]]) -> None:
-        """To be handed out, unless a stage here failed or the rule of the external one stops it."""
+        """To be handed out, unless a stage here failed or was not entered, or the rule of the external one stops it."""
         assert self.parts.external is not None
         outside = self.parts.cascade.stages[self.parts.external].name
         gate = gates.get(name, {}).get(outside)
-        if not first_failure(stages) and gate and (refused := gate.refusal(last_values(stages))):
-            stages = (*stages, stopped_before(outside, refused))
-        if first_failure(stages):
+        stopped = first_failure(stages) or kept_out(stages)
+        if not stopped and gate and (stopped := gate.refusal(last_values(stages))):
+            stages = (*stages, stopped_before(outside, stopped))
+        if stopped:
             self.store.record(name, stages, package_versions=self.versions)
         else:
             self.store.await_outside(name, stages, package_versions=self.versions)

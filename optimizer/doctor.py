@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 OUR_DISTRIBUTION = "latentore"
-REINSTALL = f"pip install --force-reinstall --no-deps {OUR_DISTRIBUTION}"
+REINSTALL = "in the checkout: pip install --force-reinstall --no-deps ."
 OUR_PACKAGES = ("campaigns", "generative", "surrogates", "optimizer")
 PYTHONS = ((3, 11), (3, 14))  # first that works, first that does not
 LEAST_FREE_GB = 1.0

@@ -14,6 +14,7 @@ means when the candidate is handed out, and what is in hand counts as having ent
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import floor, inf
 
@@ -44,10 +45,11 @@ def gates_of_round(
     """Candidate id -> stage -> gate, for every candidate of the round that is to be measured."""
     if not _gated(spec, cascade):
         return {}
-    outcomes = store.outcomes()
-    before = [outcomes[c.id] for c in store.candidates() if c.round < round and c.id in outcomes]
+    outcomes, earlier = store.outcomes(), [c.id for c in store.candidates() if c.round < round]
+    outside = {each.candidate_id: each.stages for each in store.awaited()}
+    before = [found[name] for name in earlier for found in (outcomes, outside) if name in found]
     mine = [c.id for c in store.candidates(round) if not _came_with_values(c, outcomes)]
-    return _gates(spec, cascade, before, mine)
+    return _gates(spec, cascade, before, mine, outside=sum(name in outside for name in earlier))
 
 
 def gates_now(
@@ -65,14 +67,16 @@ def _gates(
     before: Sequence[Sequence[StageOutcome]],
     names: Sequence[str],
     in_hand: int = 0,
+    outside: int = 0,
 ) -> dict[str, dict[str, Gate]]:
     """Candidate id -> stage -> gate of these ids, after the outcomes `before`. Each of those `in_hand`, and then of
-    these in their order, is taken to use a call of every stage.
+    these in their order, is taken to use a call of every stage; each of those `outside` one of the external oracle.
     """
     found: dict[str, dict[str, Gate]] = {name: {} for name in names}
     for stage, given in _gated(spec, cascade):
         thresholds = _thresholds(given, before)
-        left = inf if given.max_calls is None else given.max_calls - _entries(stage, before) - in_hand
+        waiting = in_hand + (outside if stage in _external(cascade) else 0)
+        left = inf if given.max_calls is None else given.max_calls - _entries(stage, before) - waiting
         for place, name in enumerate(names):
             spent = "" if place < left else f"the {given.max_calls} calls of {stage} are spent or spoken for"
             found[name][stage] = Gate(thresholds, spent)
@@ -102,15 +106,21 @@ def calls_left_of_stages(
 
 
 def exhausted_stage(spec: CampaignSpec, cascade: Cascade, store: CampaignStore, needed: Sequence[str]) -> str | None:
-    """A stage that has spent its own budget and without which a property in `needed` can no longer be measured."""
-    entered = store.spent().stage_counts
+    """A stage that has spent its own budget, or handed it out, and without which a property in `needed` can no longer
+    be measured."""
+    entered = Counter(store.spent().stage_counts) + Counter(dict.fromkeys(_external(cascade), len(store.awaited())))
     stages = list(zip(spec.oracles, cascade.stages, strict=True))
-    over = {s.name for given, s in stages if given.max_calls is not None and entered.get(s.name, 0) >= given.max_calls}
+    over = {s.name for given, s in stages if given.max_calls is not None and entered[s.name] >= given.max_calls}
     for name in needed:
         sources = [stage.name for _, stage in stages if any(p.name == name for p in stage.oracle.properties)]
         if sources and over.issuperset(sources):
             return sources[-1]
     return None
+
+
+def _external(cascade: Cascade) -> set[str]:
+    """The stage whose values come from outside, if there is one."""
+    return {stage.name for stage in cascade.stages if getattr(stage.oracle, "external", False)}
 
 
 def _came_with_values(candidate: Candidate, outcomes: Mapping[str, Sequence[StageOutcome]]) -> bool:

@@ -115,7 +115,11 @@ def _read(table: PredictorTable) -> tuple[LabelledRows, int]:
     if not found:
         raise ValueError(
             f"path: {table.path!r} has no row with a crystal and a number in {table.column!r}; "
-            f"it has the columns {', '.join(sorted(seen)) or 'of no row'}"
+            + (
+                f"its columns are {', '.join(sorted(seen))}; name one under `column`"
+                if seen
+                else "its rows carry no values: write a CSV with a column `cif` and one of values"
+            )
         )
     made, labels, compositions = zip(*found, strict=True)
     return _labelled(np.array(made), np.array(labels), tuple(each.reduced_formula for each in compositions)), n_refused

@@ -70,6 +70,8 @@ def commands_page() -> str:
         lines += [f"## {name}", "", f"    {usage}", "", *(" ".join(command.help.split("\n")).split("  ")), ""]
         rows = [(f"`{each}`", default, meaning) for each, _, default, meaning in options]
         lines += [*_table(("argument or option", "default", "meaning"), rows), ""] if rows else []
+        if "--set" in {option for each in command.params for option in each.opts}:
+            lines += ["What `--set` changes:", "", *_training_settings(), ""]
     return _text(lines)
 
 
@@ -108,6 +110,15 @@ def kinds_page() -> str:
     return _text(lines)
 
 
+def _training_settings() -> list[str]:
+    from generative.training_settings import meanings
+
+    rows = [
+        (f"`{name}`", f"`{default}`" if default != "" else "none", said) for name, (default, said) in meanings().items()
+    ]
+    return _table(("setting", "default", "meaning"), rows)
+
+
 def _commands(command: Any, name: str = "optimize") -> Iterator[tuple[str, Any]]:
     """Every command of the console application, as a person calls it; `Any` is whatever typer makes of a function."""
     inner = getattr(command, "commands", None)
@@ -132,7 +143,8 @@ def _option(each: Any, words: dict[str, str]) -> tuple[str, bool, str, str]:
     else:
         value = each.metavar or words.get(each.name, "TEXT")
         name = ", ".join(each.opts) + ("" if each.is_flag else f" {value}")
-    default = "required" if each.required else "none" if each.default in (None, False) else f"`{each.default}`"
+    absent = each.default is None or each.default is False
+    default = "required" if each.required else "none" if absent else f"`{each.default}`"
     return name, each.required, default, each.help or ""
 
 

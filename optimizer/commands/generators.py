@@ -17,11 +17,15 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for the run and its weights; the same again goes on.")],
     label: Labels = None,
     cif_column: CifColumn = "cif",
-    epochs: Annotated[int | None, typer.Option(min=0, help="Passes over the crystals; 0 keeps --start's.")] = None,
-    max_atoms: Annotated[int | None, typer.Option(min=1, help="Most atoms in a primitive cell.")] = None,
-    symprec: Annotated[float | None, typer.Option(help="Symmetry tolerance in angstrom.")] = None,
-    latent: Annotated[int | None, typer.Option(min=1, help="Dimensions of the latent space.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Decides the split and the weights.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=0, help="Passes over the crystals, 60 where absent; 0 keeps --start's.")
+    ] = None,
+    max_atoms: Annotated[
+        int | None, typer.Option(min=1, help="Most atoms in a primitive cell, 20 where absent.")
+    ] = None,
+    symprec: Annotated[float | None, typer.Option(help="Symmetry tolerance in angstrom, 0.1 where absent.")] = None,
+    latent: Annotated[int | None, typer.Option(min=1, help="Dimensions of the latent space, 64 where absent.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Decides the split and the weights, 0 where absent.")] = None,
     start: Annotated[Path | None, typer.Option(help="Folder of a generator whose weights to begin with.")] = None,
     plausible: Annotated[
         Path | None,

@@ -38,7 +38,7 @@ class Params(Strict):
     """Which table, what is learnt from it, and how."""
 
     path: str = Field(
-        description="CSV, CIF folder, ASE database, .extxyz or pymatgen JSON; relative to the campaign file."
+        description="CSV, ASE database, .extxyz or pymatgen JSON with the values; relative to the campaign file."
     )
     property: str = Field(description="The property's name, with its unit, like band_gap_ev.")
     unit: str = Field(description='Unit of the values, like "eV".')

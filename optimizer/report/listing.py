@@ -21,7 +21,7 @@ MOST_SCENES = 60
 DOUBT = frozenset(
     {
         *("hull_sparse", "potentials_disagree", "verification_failed", "suspicious_modulus", "out_of_domain"),
-        *("far_below_hull", "dynamically_unstable", "elastic_misfit", "stressed"),
+        *("far_below_hull", "dynamically_unstable", "elastic_misfit", "stressed", "few_neighbours"),
     }
 )
 """Flags that speak against a value; the others are information."""

@@ -43,6 +43,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "suspicious_modulus": "stiffer than 500 GPa; diamond has about 440",
         "stressed": "the cell was not fully relaxed when it was strained",
         "elastic_misfit": "the potential is too rippled here for one elastic law",
+        "few_neighbours": "an atom has fewer neighbours than CGCNN's networks expect: their prediction is a guess",
         "dynamically_unstable": "pushed aside, its atoms relax to something lower in energy",
     }
 )

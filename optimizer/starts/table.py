@@ -62,6 +62,9 @@ def build(params: Params, context: StartContext) -> LabelledTable:
         raise ValueError(f"columns: {unused[0]!r} is no objective or constraint; these are {', '.join(wanted)}")
     columns = columns_of(path)
     if lacking := [name for name in ("cif", *wanted.values()) if name not in columns]:
-        raise ValueError(f"path: {path.name!r} lacks the columns {', '.join(lacking)}; it has {', '.join(columns)}")
+        raise ValueError(
+            f"path: {path.name!r} lacks the columns {', '.join(lacking)}; it has {', '.join(columns)}. "
+            "Add them, say under `columns` how they are called, or write {kind: crystals}, which measures what is read"
+        )
     require_crystal(path)
     return LabelledTable(path, tuple(wanted.items()))

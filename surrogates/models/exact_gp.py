@@ -37,7 +37,10 @@ class Params(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    kernel: KernelChoice = Field("auto", description=f"{', '.join(KERNELS)}, or `auto`: by cross-validated score.")
+    kernel: KernelChoice = Field(
+        "auto",
+        description=f"{', '.join(KERNELS)}; auto: rbf, or what is clearly ahead in cross-validation, never saas.",
+    )
     max_steps: int = Field(30, ge=1, le=10_000, description="L-BFGS-B iterations per outcome.")
     fit_rows: int = Field(300, ge=10, description="Hyperparameters are fitted to a spread of at most so many rows.")
     max_rows: int = Field(2000, ge=10, description="Where there are more rows, those nearest to the best count.")

@@ -28,8 +28,8 @@ from generative.plots import (
     space_groups,
     write_evaluation,
 )
-from generative.training import TrainingSettings
 from generative.training_run import train_generator
+from generative.training_settings import TrainingSettings
 
 SETTINGS = TrainingSettings(
     latent=6,

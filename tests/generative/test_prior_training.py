@@ -17,7 +17,8 @@ from generative.grammar import unrestricted
 from generative.networks import VaeNetwork
 from generative.prior_training import BLOCK, PRIOR_CHECKPOINT, PriorTrainer, blur, blurred_loss
 from generative.representations.wyckoff import WyckoffRepresentation
-from generative.training import TrainingSettings, encode_codes, whiten
+from generative.training import encode_codes, whiten
+from generative.training_settings import TrainingSettings
 
 SETTINGS = TrainingSettings(latent=6, width=16, heads=2, layers=1, denoiser=8, prior_steps=2 * BLOCK, prior_batch=8)
 

@@ -17,8 +17,9 @@ from generative.datasets import Codes, encode_set
 from generative.loading import load_crystals
 from generative.models.wyckoff_vae import HELD_OUT, WyckoffVae, bundled_weights
 from generative.representations.wyckoff import crystal_of
-from generative.training import Best, Trainer, TrainingSettings, batches, element_features, encode_codes, whiten
+from generative.training import Best, Trainer, batches, element_features, encode_codes, whiten
 from generative.training_set import TrainingSet, divide, read_labels, refused_rows
+from generative.training_settings import TrainingSettings
 
 SETTINGS = TrainingSettings(
     latent=6,

@@ -19,8 +19,9 @@ from campaigns.kinds import build_kind
 from campaigns.spec import KindSpec
 from generative.bundle import trained_with
 from generative.protocols import GeneratorContext
-from generative.training import CHECKPOINT, TrainingSettings
+from generative.training import CHECKPOINT
 from generative.training_run import changed_settings, train_generator
+from generative.training_settings import TrainingSettings
 
 OPTIMIZE = Path(sys.executable).with_name("optimize")
 SETTINGS = TrainingSettings(

@@ -11,7 +11,6 @@ from campaigns.errors import UserError
 from generative.datasets import encode_set
 from generative.loading import CrystalSet, load_crystals
 from generative.representations.wyckoff import crystal_of
-from generative.training import TrainingSettings
 from generative.training_set import (
     TrainingSet,
     counted_reasons,
@@ -21,6 +20,7 @@ from generative.training_set import (
     shortcomings,
     split_by_formula,
 )
+from generative.training_settings import TrainingSettings
 
 SETTINGS = TrainingSettings(max_atoms=30, held_out=0.2)
 

@@ -17,7 +17,7 @@ import pytest
 from pymatgen.core import Structure
 from tiny_campaigns import EMT, contents, emt_campaign
 
-from campaigns.records import FailureCode, Measured, first_failure, last_uncertainties, last_values
+from campaigns.records import FailureCode, Measured, first_failure, kept_out, last_uncertainties, last_values
 from campaigns.store import CampaignStore
 from generative.models.wyckoff_vae import WyckoffVae
 from generative.representations.wyckoff import fingerprint
@@ -261,6 +261,30 @@ def test_stages_in_front_are_computed_before_anything_is_handed_out(optimize, as
         assert (here.stage, outside.stage) == ("relax", "external")
         assert outside.outcome.crystal.volume == pytest.approx(squeezed.volume, rel=1e-6)
         assert store.spent().calls == 1
+
+
+def test_only_who_keeps_the_rule_and_the_calls_of_the_oracle_is_handed_out(optimize, ask, write, tmp_path):
+    start = {"start": [{"kind": "generator_samples", "n": 6}]}
+    ask(write(campaign(oracles=["density", EXTERNAL], **start)), "-n", 6, "--runs-dir", "free")
+    with CampaignStore.open(tmp_path / "free" / NAME) as store:
+        densities = {each.candidate_id: last_values(each.stages)["density_g_cm3"] for each in store.awaited()}
+    limit = sorted(densities.values())[4] - 1e-6  # four are below it
+    kept = [name for name, density in densities.items() if density <= limit]
+    ruled = EXTERNAL | {"only_if": {"density_g_cm3": {"max": limit}}}
+    asked = ask(write(campaign(oracles=["density", ruled], **start)), "-n", 6, "--runs-dir", "ruled")
+    assert asked["candidates"] == kept
+    with CampaignStore.open(tmp_path / "ruled" / NAME) as store:
+        stopped = store.outcomes()
+        assert {kept_out(stages).code for stages in stopped.values()} == {FailureCode.STOPPED_BY_RULE}
+        assert {*stopped, *kept} == set(densities)
+        assert store.spent().calls == 0
+
+    path = write(campaign(oracles=["density", ruled | {"max_calls": 2}], **start))
+    assert ask(path, "-n", 6, "--runs-dir", "counted")["candidates"] == kept[:2]
+    more = ask(path, "-n", 6, "--runs-dir", "counted")  # nothing was told yet
+    assert (more["candidates"], more["why"]) == ([], "the calls of external are spent or handed out")
+    with CampaignStore.open(tmp_path / "counted" / NAME) as store:
+        assert [r.phase for r in store.rounds()] == ["start"]
 
 
 def test_what_cannot_be_asked_is_refused_before_anything_is_written(optimize, ask, asked, write, tmp_path):
