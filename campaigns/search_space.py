@@ -45,6 +45,12 @@ class Elements(Strict):
         if not self.allowed:
             everything = "every element" if self.include is None else f"all of `include` [{', '.join(self.include)}]"
             raise fault_at("exclude", f"[{', '.join(self.exclude)}] removes {everything}; leave some element")
+        named = ", ".join(sorted(set(self.include or ()) & (set(SYMBOLS) - self.allowed)))
+        if named and "exclude" not in self.model_fields_set:
+            default = ", ".join(self.exclude)
+            raise fault_at(
+                "include", f"{named} is left out by `exclude` as it is by default, [{default}]; write it out"
+            )
         if missing := sorted(self.required - self.allowed):
             raise fault_at(
                 "require",

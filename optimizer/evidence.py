@@ -151,10 +151,13 @@ def find_latents(
                 z = answer.z.tolist()
                 if answer.decodes_back:
                     found[name] = Latent(z, stands_for)
+                elif stands_for == "proposed" and name not in nearest and name in relaxed:
+                    nearest[name] = Latent(z, "proposed")  # the relaxed crystal, which is another, has none
                 else:
                     nearest.setdefault(name, Latent(z, "nearest"))
 
-    look({c.id: x for c, x in zip(candidates, measured, strict=True) if x != c.crystal}, "relaxed")
+    relaxed = {c.id: x for c, x in zip(candidates, measured, strict=True) if x != c.crystal}
+    look(relaxed, "relaxed")
     look({c.id: c.crystal for c in candidates if c.id not in found}, "proposed")
     for c in candidates:  # the latent it was decoded from decodes to it, if no nearer one to the encoder's mean does
         if c.id not in found and c.z is not None and c.generator_version == generator.version:

@@ -1,8 +1,9 @@
 """Which arm makes how much of the next pool: by what the arm's candidates have earned so far.
 
-An arm's rate is the share of its candidates among the best quarter of everything evaluated, drawn towards a common
-guess while few were tried (the posterior mean of a Bernoulli rate). Shares are in proportion to rates, and none falls
-below a floor: an arm that earns nothing now may earn again, and its share is the only way to find out.
+An arm's rate is the share of its candidates that are feasible (while nothing is, any) and among the best quarter of
+everything evaluated, drawn towards a common guess while few were tried (the posterior mean of a Bernoulli rate). Shares
+are in proportion to rates times first shares, and none falls below a floor: an arm that earns nothing now may earn
+again, and its share is the only way to find out.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def arm_shares(arms: Sequence[str], values: Sequence[Values], objective: Campaig
     """
     best = objective.ranking(values)[: math.ceil(BEST_SHARE * len(values))]
     tried = Counter(arm for arm in arms if arm in FIRST_SHARES)
-    earned = Counter(arms[i] for i in best if objective.feasible(values[i]))
+    feasible = [i for i in best if objective.feasible(values[i])]
+    earned = Counter(arms[i] for i in feasible or best)
     rates = {
         arm: (earned[arm] + GUESS_WEIGHT * BEST_SHARE) / (tried[arm] + GUESS_WEIGHT) * first
         for arm, first in FIRST_SHARES.items()

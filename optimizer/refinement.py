@@ -78,7 +78,7 @@ def refine_phase(parts: Parts, store: CampaignStore, round: int, report: Report)
         "generator": new.version,
         "before": _earlier_judgement(store) or judged(base, base),
         "after": judged(new, base),
-        "surrogate_before": leave_one_out_score(parts, known),
+        "surrogate_before": leave_one_out_score(parts, known),  # both are fitted anew
         "surrogate_after": leave_one_out_score(refined, moved),
         "latents": moved.figures(),
     }
@@ -106,10 +106,13 @@ def _earlier_judgement(store: CampaignStore) -> Mapping[str, Any] | None:
 
 
 def leave_one_out_score(parts: Parts, known: Evidence) -> float | None:
-    """Mean over the outcomes of the surrogate's leave-one-out log score, nats per row; None where nothing is fitted."""
+    """Mean over the outcomes of the surrogate's leave-one-out log score, nats per row; None where nothing is fitted.
+
+    Hyperparameters of an earlier fit are left alone: they have seen fewer rows, and score lower for it.
+    """
     if not known.latents:
         return None
-    outcomes = fitted_to(parts, known)[1].report.outcomes
+    outcomes = fitted_to(parts, replace(known, last_fit={}))[1].report.outcomes
     scores = [each["loo_log_score"] for each in outcomes.values() if each.get("loo_log_score") is not None]
     return float(np.mean(scores)) if scores else None
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from campaigns.ledger import RoundRecord
+from campaigns.ledger import Lease, RoundRecord
 from campaigns.records import Candidate, Failed, Measured, StageOutcome, final_crystal, first_failure, last_values
 from campaigns.spec import CampaignSpec
 from campaigns.store import CampaignStore
@@ -26,7 +26,8 @@ STAGE_SPENT = "stage_budget_spent"
 def campaign_status(store: CampaignStore) -> dict[str, Any]:
     """A JSON-able summary: state, rounds, budget, stages, failures by code, best so far, last events."""
     spent, spec = store.spent(), store.spec
-    candidates, outcomes = store.candidates(), store.outcomes()
+    outcomes, leases = store.outcomes(), store.leases()  # beside a run first, so that each finds its candidate
+    candidates = store.candidates()
     driver = store.driver
     phases = store.rounds()
     events = store.events()
@@ -45,7 +46,7 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             "pending": len(candidates) - len(outcomes),
             "handed_out": sum(each.handed_out_at is not None for each in store.awaited()),
         },
-        "in_hand": _in_hand(store, candidates),
+        "in_hand": _in_hand(leases, candidates),
         "search": _search(spec, outcomes, phases),
         "seconds_left": _seconds_left(store, candidates, outcomes, phases),
         "budget": {
@@ -124,7 +125,7 @@ def _competing(outcomes: Mapping[str, Sequence[StageOutcome]]) -> dict[str, int]
     return {"sets": len(relaxations), "relaxations": sum(relaxations.values())}
 
 
-def _in_hand(store: CampaignStore, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+def _in_hand(leases: Sequence[Lease], candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
     """What is being evaluated now, by which process, since when, and when that gave its last sign of life."""
     crystals = {c.id: c.crystal for c in candidates}
     return [
@@ -136,7 +137,7 @@ def _in_hand(store: CampaignStore, candidates: Sequence[Candidate]) -> list[dict
             "host": lease.owner.host,
             "heartbeat_at": lease.heartbeat_at,
         }
-        for lease in store.leases()
+        for lease in leases
     ]
 
 

@@ -81,7 +81,8 @@ def _length(history: Sequence[Observation], objective: CampaignObjective) -> tup
     length, successes, failures, restarts = INITIAL_LENGTH, 0, 0, 0
     levels = _progress_by_round(history, objective)
     for before, after in pairwise(levels):
-        improved = after[0] > before[0] or after[1] > before[1] + LEAST_GAIN * abs(before[1])
+        least = before[1] + LEAST_GAIN * abs(before[1]) if math.isfinite(before[1]) else before[1]
+        improved = after[0] > before[0] or after[1] > least
         successes, failures = (successes + 1, 0) if improved else (0, failures + 1)
         if successes == SUCCESS_TOLERANCE:
             length, successes = min(2 * length, LARGEST_LENGTH), 0

@@ -105,7 +105,7 @@ def verify_campaign(
         first = _first_potential(store.spec.oracles, device)
         if first.version == second.version:
             raise UserError(f"--calculator: {second.name} is the campaign's own.", "Name another potential.")
-        entries = rank_candidates(store, table.novelty).entries[:top]
+        entries = rank_candidates(store, table.novelty, top).entries
         oracles = store.spec.oracles
         space = store.spec.space
     systems = [frozenset(entry.crystal.composition.get_el_amt_dict()) for entry in entries]

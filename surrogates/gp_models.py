@@ -117,33 +117,49 @@ def conditioned(rows: Rows, kernel: str, values: Mapping[str, Any], noise_floor:
 
 
 def fixed_model(rows: Rows, kernel: str) -> SingleTaskGP:
-    """A GP whose hyperparameters stay at the modes of their priors.
+    """A GP whose hyperparameters stay at the modes of their priors, for outcomes that tell no scale.
 
-    Equal observations tell no scale, so the prior variance is that of n zero deviations and one
-    pseudo-observation off by the mean's own size (by 1 where the mean is 0): s^2 = size^2 / (n + 1). Without
-    any observation the posterior is this prior with mean 0 and s = 1.
+    With a guess the mean is that plus the guess's mean error, drawn towards 0 by one pseudo-observation; the prior
+    variance is that of the errors, and no less than that of guesses spread evenly over their range.
     """
     n, z, y, noise = len(rows), rows.z, rows.y, rows.noise
-    if n == 0:
-        mean, variance = 0.0, 1.0
-        z, y = rows.bounds.mean(0, keepdim=True), rows.bounds.new_zeros(1, 1)
-        noise = rows.bounds.new_full((1, 1), UNINFORMATIVE_VARIANCE)
+    if rows.predicted is None:
+        mean, variance = _fixed_constant(y)
     else:
-        mean = float(y.mean())
-        spread = float(y.var()) if n > 1 else 0.0
-        variance = spread if spread > (1e-9 * max(abs(mean), 1e-6)) ** 2 else (abs(mean) or 1.0) ** 2 / (n + 1)
+        low, high = (float(end) for end in rows.bounds[:, rows.predicted])
+        errors = y[:, 0] - z[:, rows.predicted]
+        mean = PredictedMean(rows.predicted, high - low)
+        mean.initialize(constant=(low + high) / 2 + float(errors.sum()) / (n + 1))
+        variance = max((high - low) ** 2 / 12, float(errors.var()) if n > 1 else 0.0)
+    if n == 0:
+        z, y = rows.bounds.mean(0, keepdim=True), rows.bounds.new_zeros(1, 1)
+        noise = rows.bounds.new_full((1, 1), UNINFORMATIVE_VARIANCE * variance)
+    else:
         floor = RAISED_NOISE_FLOOR * variance
         noise = torch.full_like(y, floor) if noise is None else noise.nan_to_num(floor).clamp_min(floor)
     shape = ScaleKernel(covariance(kernel, rows.blocks))
     shape.outputscale = variance
-    constant = ConstantMean()
-    constant.initialize(constant=mean)
     return SingleTaskGP(
         z,
         y,
         train_Yvar=noise,
         covar_module=shape,
-        mean_module=constant,
+        mean_module=mean,
         outcome_transform=None,
         input_transform=Normalize(d=z.shape[1], bounds=rows.bounds),
     )
+
+
+def _fixed_constant(y: Tensor) -> tuple[Mean, float]:
+    """Mean and prior variance from outcomes `[n, 1]` alone.
+
+    Equal observations tell no scale, so the variance is that of n zero deviations and one pseudo-observation off by the
+    mean's own size (by 1 where the mean is 0): s^2 = size^2 / (n + 1). Without any observation the mean is 0 and s = 1.
+    """
+    n, constant = len(y), ConstantMean()
+    middle = float(y.mean()) if n else 0.0
+    spread = float(y.var()) if n > 1 else 0.0
+    constant.initialize(constant=middle)
+    if n and spread > (1e-9 * max(abs(middle), 1e-6)) ** 2:
+        return constant, spread
+    return constant, (abs(middle) or 1.0) ** 2 / (n + 1)

@@ -27,7 +27,9 @@ class Params(BaseModel):
     """Parameters of `kind: thompson`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    max_pool: int = Field(2000, ge=1, description="Joint draws are made over at most so many crystals of the pool.")
+    max_pool: int = Field(
+        2000, ge=1, description="Most crystals of the pool that draws are made over, taken at random."
+    )
 
 
 class Thompson:
@@ -50,8 +52,8 @@ class Thompson:
             return torch.empty(0, dtype=torch.long)
         repeated = context.already_pending
         rows = torch.cat([torch.nonzero(~repeated)[:, 0], torch.nonzero(repeated)[:, 0]])
-        rows = rows[: max(self.params.max_pool, q)]  # the pool is in random order
         generator = torch.Generator().manual_seed(seed)
+        rows = self._drawn_over(rows, int((~repeated).sum()), q, generator)
         weights = torch.rand(q, len(objective.goals), generator=generator, dtype=torch.float64)
         with torch.no_grad(), manual_seed(seed), expected_notices():
             pool = context.pool[rows].to(device=context.device, dtype=torch.float64)
@@ -66,6 +68,15 @@ class Thompson:
                     free[chosen[-1]] = False
                     break
         return rows[torch.tensor(chosen, dtype=torch.long)]
+
+    def _drawn_over(self, rows: Tensor, fresh: int, q: int, generator: torch.Generator) -> Tensor:
+        """At most `max_pool` of the rows, drawn from the first `fresh` of them, which are not pending, as long as these
+        last: the pool has an order, what was made last stands behind."""
+        most = max(self.params.max_pool, q)
+        if len(rows) <= most:
+            return rows
+        order = torch.cat([torch.randperm(fresh, generator=generator), torch.arange(fresh, len(rows))])
+        return rows[order[:most].sort().values]
 
 
 def build(params: Params, context: Any = None) -> Thompson:

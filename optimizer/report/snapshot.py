@@ -60,10 +60,6 @@ class Snapshot:
     def values(self) -> list[Values]:
         return [each.values for each in self.evaluated]
 
-    @property
-    def last_round(self) -> int:
-        return max([record.round for record in self.rounds] + [each.candidate.round for each in self.evaluated] + [0])
-
 
 def take_snapshot(store: CampaignStore) -> Snapshot:
     """Read everything once. Beside a running campaign the outcomes are read first, so that each finds its candidate."""

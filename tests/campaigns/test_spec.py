@@ -111,6 +111,10 @@ def test_a_fixed_formula_is_counted():
             "space.elements.exclude: [radioactive, noble_gas] removes all of `include` [U]",
         ),
         (
+            {"space": {"elements": {"include": ["U", "O"]}}},
+            "space.elements.include: U is left out by `exclude` as it is by default, [radioactive, noble_gas]; write",
+        ),
+        (
             {"space": {"elements": {"require": ["Xe"]}}},
             "space.elements.require: Xe is left out by `include` or `exclude`",
         ),

@@ -23,7 +23,9 @@ SECOND = CalculatorParams(calculator=EMT, calculator_args={"asap_cutoff": True})
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("run")
-    spec = parse_spec(emt_campaign(start=[{"kind": "generator_samples", "n": 2}], budget={"oracle_calls": 2}))
+    spec = parse_spec(
+        emt_campaign(start=[{"kind": "generator_samples", "n": 2}], budget={"oracle_calls": 2}, export={"top": 1})
+    )
     return run_campaign(spec, folder=place, run_folder=place / "emt", quiet=True)
 
 

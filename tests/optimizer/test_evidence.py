@@ -68,6 +68,12 @@ def test_else_to_the_proposed_one_and_its_own_latent_is_the_last_resort(parts):
     assert decoded(parts, found["a"].z).composition == proposed.composition
 
 
+def test_an_encoders_mean_stands_for_the_crystal_that_was_encoded(parts):
+    """The relaxed crystal has no code, and nothing decodes to the proposed one."""
+    found = find_latents(parts.generator, SPEC.space, [candidate(parts, "a", NOBODYS)], [DISORDERED])
+    assert found["a"].stands_for == "proposed"
+
+
 def test_what_no_latent_decodes_to_stands_at_the_encoders_mean_and_what_has_no_code_nowhere(parts):
     both = [candidate(parts, "a", NOBODYS), candidate(parts, "b", DISORDERED)]
     found = find_latents(parts.generator, SPEC.space, both, [NOBODYS, DISORDERED])

@@ -38,9 +38,17 @@ def test_what_earns_gains_and_what_does_not_loses():
 
 
 def test_failed_and_forbidden_candidates_earn_nothing():
-    shares = _shares(*[("substitution", None)] * 10, *[("prior", _values(900.0, density=30.0))] * 10)
+    bad = [*[("substitution", None)] * 10, *[("prior", _values(900.0, density=30.0))] * 10]
+    shares = _shares(("generator_samples", _values(50.0)), *bad)
     assert shares["substitution"] < FIRST_SHARES["substitution"]
     assert shares["prior"] < FIRST_SHARES["prior"]
+
+
+def test_while_nothing_is_feasible_who_comes_closest_gains():
+    start = [("generator_samples", _values(50.0, density=30.0))] * 8
+    closer = [(ASCENT, _values(50.0, density=25.0 - i / 10)) for i in range(30)]
+    before, after = _shares(*start), _shares(*start, *closer, *[("prior", _values(50.0, density=31.0))] * 10)
+    assert after[ASCENT] > after["prior"] + before[ASCENT] - before["prior"]
 
 
 def test_no_arm_is_given_up():

@@ -13,6 +13,7 @@ from campaigns.records import Candidate, Measured, StageOutcome
 from campaigns.spec import parse_spec
 from campaigns.store import CampaignStore
 from optimizer.build import build
+from optimizer.evidence import evidence, fitted_to
 from optimizer.objective import CampaignObjective
 from optimizer.refinement import current_generator, losses, refine_phase, refinement_due
 from optimizer.starting import start_phase
@@ -120,6 +121,19 @@ def store(parts, tmp_path, monkeypatch):
 def calm_surrogate(monkeypatch):
     """Three steps hardly move a generator, but a score over six rows may fall by less than they mean: leave it out."""
     monkeypatch.setattr(refinement, "leave_one_out_score", lambda parts, known: None)
+
+
+def test_judging_leaves_hyperparameters_of_earlier_rounds_alone(parts, store):
+    """They were fitted to fewer rows, and would score lower than those of the new generator, fitted to all."""
+    known = evidence(parts, store)
+    five = replace(known, candidates=known.candidates[:5], measured=known.measured[:5], values=known.values[:5])
+    _, fitted = fitted_to(parts, five)
+    aged = replace(known, last_fit=fitted.report.outcomes)
+    kept = fitted_to(parts, aged)[1].report.outcomes["density_g_cm3"]
+    assert kept["fitted_rows"] == 5  # as a round would go on
+    score = refinement.leave_one_out_score(parts, known)
+    assert score is not None
+    assert refinement.leave_one_out_score(parts, aged) == score
 
 
 def test_an_accepted_generator_is_kept_with_its_weights_and_every_latent(parts, store, calm_surrogate):

@@ -90,6 +90,12 @@ def test_becoming_feasible_is_a_success():
     assert region.length == LARGEST_LENGTH
 
 
+def test_the_first_value_after_failures_is_a_success():
+    history = [_seen(0, None), _seen(1, 900, density=30), _seen(2, 900, density=20)]
+    assert trust_region(history[:2], OBJECTIVE, 2).successes == 1
+    assert trust_region(history, OBJECTIVE, 2).length == LARGEST_LENGTH
+
+
 def test_two_goals_progress_by_hypervolume():
     both = CampaignObjective(
         (("bulk_modulus_gpa", Objective(goal="maximize")), ("density_g_cm3", Objective(goal="minimize")))

@@ -138,6 +138,24 @@ def test_equal_outcomes_grow_more_certain_with_their_number():
     assert spread[1] < spread[0] / 5
 
 
+@pytest.mark.parametrize("n", [0, 1, 8])
+def test_where_outcomes_tell_no_scale_a_guess_does(n):
+    """Of n crystals with the same outcome; guesses of all twelve lie between 0 and 1.4 eV."""
+    guess = torch.linspace(0.0, 1.4, 12, dtype=torch.float64)
+    z = torch.cat([_latents(12), guess[:, None]], dim=1)
+    observed = torch.ones(12, 2, dtype=torch.bool)
+    observed[n:, 0] = False
+    hints = FitHints(blocks=(Block("z", 4), Block("guess", 1)), predicted={"bulk_modulus_gpa": 4})
+    fitted = _surrogate().fit(z, torch.zeros(12, 2, dtype=torch.float64), observed=observed, hints=hints)
+    far = torch.full((2, 5), 9.0, dtype=torch.float64)
+    far[:, 4] = torch.tensor([0.1, 1.3])
+    posterior = fitted.model.posterior(far)
+    low, high = posterior.mean[:, 0].tolist()
+    assert high - low == pytest.approx(1.2, rel=0.01)
+    assert low == pytest.approx(0.1 - float(guess[:n].sum()) / (n + 1), abs=0.02)
+    assert posterior.variance[:, 0].sqrt().tolist() == pytest.approx([0.46] * 2, rel=0.2)  # the guesses' own spread
+
+
 def test_duplicated_rows_are_counted_and_averaged():
     z = _latents(15).repeat(2, 1)
     y = _modulus(z)
