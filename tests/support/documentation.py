@@ -43,7 +43,7 @@ def commands(page: Path) -> list[list[str]]:
         return []
     lines = re.findall(r"^    (\S.*)$", prose(page), re.MULTILINE)
     lines += [line for shell in SHELLS for body in blocks(page, shell) for line in body.splitlines()]
-    found = [shlex.split(line.partition(" > ")[0], comments=True) for line in lines]
+    found = [shlex.split(re.split(" >>? ", line)[0], comments=True) for line in lines]
     without_settings = (list(dropwhile(re.compile(r"\w+=").match, words)) for words in found)
     return [words for words in without_settings if words]
 
