@@ -47,10 +47,8 @@ class Elements(Strict):
             raise fault_at("exclude", f"[{', '.join(self.exclude)}] removes {everything}; leave some element")
         named = ", ".join(sorted(set(self.include or ()) & (set(SYMBOLS) - self.allowed)))
         if named and "exclude" not in self.model_fields_set:
-            default = ", ".join(self.exclude)
-            raise fault_at(
-                "include", f"{named} is left out by `exclude` as it is by default, [{default}]; write it out"
-            )
+            problem = f"{named} is left out by `exclude` as it is by default, [{', '.join(self.exclude)}]"
+            raise fault_at("include", f"{problem}; write an `exclude` of your own, like []")
         if missing := sorted(self.required - self.allowed):
             raise fault_at(
                 "require",
