@@ -96,10 +96,10 @@ def campaign_in(address: str, campaign: str) -> bool:
                 return True
             allowed = text("SELECT has_database_privilege(current_database(), 'CREATE')")
             if not connection.execute(allowed).scalar_one():
-                url = connection.engine.url
+                database, user = connection.execute(text("SELECT current_database(), current_user")).one()
                 raise LedgerError(
                     f"ledger: {address} lets this user make no schema.",
-                    f'Its owner may allow it: GRANT CREATE ON DATABASE "{url.database}" TO "{url.username}";',
+                    f'Its owner may allow it: GRANT CREATE ON DATABASE "{database}" TO "{user}";',
                 )
             return False
     except DatabaseError as error:
