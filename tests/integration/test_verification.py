@@ -59,6 +59,10 @@ def test_values_of_both_potentials_stand_in_the_list(run, optimize):
     assert sorted(path.name for path in (run / "verification").iterdir()) == before
 
 
+def test_more_than_the_list_shows_may_be_verified(run):
+    assert len(verify_campaign(run, SECOND, top=2, threshold_ev_atom=0.05, formulas=0)) == 2
+
+
 def test_the_same_potential_and_one_that_cannot_be_had_are_refused(run):
     with pytest.raises(UserError, match="is the campaign's own"):
         verify_campaign(run, CalculatorParams(calculator=EMT), top=1, threshold_ev_atom=0.05)
