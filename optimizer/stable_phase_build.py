@@ -25,7 +25,7 @@ from sklearn.linear_model import HuberRegressor
 from generative.progress import tracked
 from optimizer.elemental_references import elemental_references
 from optimizer.formulas import atomic_fractions, elements_of
-from optimizer.known_hull import lowest_mixture, made_of
+from optimizer.known_hull import Systems, lowest_mixture
 from optimizer.stable_phases import write_stable_phases
 
 ANIONS = ("O", "F", "Cl", "Br", "I", "S", "Se", "Te", "N", "H", "P", "As", "Sb", "Si")
@@ -114,16 +114,14 @@ def corners(formulas: list[str], formation_ev_atom: NDArray[np.float64]) -> list
 
 def above_others(fractions: NDArray[np.float64], formation_ev_atom: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of each compound, fractions `[n, 103]`, its energy above any mixture of the others and the elements, `[n]`."""
-    present = np.packbits(fractions > 0, axis=1)
+    systems = Systems(fractions)
     above = np.empty(len(fractions))
     for i in tracked(range(len(fractions)), "hulls", len(fractions)):
         places = np.flatnonzero(fractions[i])
-        inside = made_of(present, places)
+        inside = systems.inside(places)
         inside = inside[(formation_ev_atom[inside] < 0) & (inside != i)]
-        wanted = fractions[i, places].tolist()
-        below = (
-            lowest_mixture(fractions[np.ix_(inside, places)], formation_ev_atom[inside], wanted) if len(inside) else 0.0
-        )
+        held, wanted = fractions[np.ix_(inside, places)], fractions[i, places]
+        below = lowest_mixture(held, formation_ev_atom[inside], wanted) if len(inside) else 0.0
         above[i] = formation_ev_atom[i] - below
     return above
 

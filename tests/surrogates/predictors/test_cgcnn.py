@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 from ase.build import bulk
 from pymatgen.core import Lattice, Structure
@@ -83,3 +84,13 @@ def test_importing_the_library_leaves_the_filters_of_warnings_alone():
     cgcnn._network.cache_clear()
     predict(_crystal("Cu"), ["poisson_ratio"])
     assert list(warnings.filters) == before
+
+
+def test_an_answer_does_not_depend_on_what_is_asked_beside_it():
+    crystals = [_crystal("W", "bcc", 3.16), _crystal("MgO", "rocksalt", 4.212), _crystal("Cu", "fcc", 3.61)] * 7
+    for number, crystal in enumerate(crystals):
+        crystal.scale_lattice(crystal.volume * (1 + number / 100))
+    together = cgcnn.raw_predictions(crystals, NAMES)
+    alone = np.concatenate([cgcnn.raw_predictions([crystal], NAMES) for crystal in crystals])
+    assert np.array_equal(together, alone)
+    assert np.array_equal(together[::-1], cgcnn.raw_predictions(crystals[::-1], NAMES))
