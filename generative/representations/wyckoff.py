@@ -10,7 +10,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import moyopy
@@ -27,6 +27,7 @@ from generative.sites import cell_matrices, place, primitive_cells
 from generative.symmetry import Array, space_group
 
 DEFAULT_SYMPREC_ANG = 0.1
+REMEMBERED = 8192  # codes, some kB each: a crystal is screened, encoded and described one after the other
 SMALLEST_ANG3, SHORTEST_ANG = 0.5, 0.8  # volume per atom, edge: below, moyopy may search for ever among the images
 
 
@@ -74,11 +75,11 @@ class WyckoffRepresentation:
         if x.volume < SMALLEST_ANG3 * len(x) or min(x.lattice.abc) < SHORTEST_ANG:
             small = f"{x.volume / len(x):.2g} cubic angstrom per atom, shortest edge {min(x.lattice.abc):.2g} angstrom"
             return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, f"no cell of a crystal: {small}")
-        heaviest = max(site.specie.Z for site in x)
-        if heaviest > len(SYMBOLS):
+        numbers = tuple(site.specie.Z for site in x)
+        if (heaviest := max(numbers)) > len(SYMBOLS):
             return EncodeFailure(FailureCode.ENCODE_UNSUPPORTED, f"atomic number {heaviest} is beyond the table")
         for symprec in (self.params.symprec_ang, self.params.symprec_ang / 10, self.params.symprec_ang / 100):
-            code = _encode_at(x, symprec)
+            code = _encode_at(x.lattice.matrix.tobytes(), x.frac_coords.tobytes(), numbers, symprec)
             if code is not None:
                 break
         else:
@@ -88,10 +89,15 @@ class WyckoffRepresentation:
         return code
 
 
-def _encode_at(x: Structure, symprec: float) -> WyckoffCode | None:
-    """The code at one tolerance; None where the symmetry found there is inconsistent with the atoms."""
+@lru_cache(maxsize=REMEMBERED)
+def _encode_at(lattice: bytes, frac_coords: bytes, elements: tuple[int, ...], symprec: float) -> WyckoffCode | None:
+    """The code at one tolerance; None where the symmetry found there is inconsistent with the atoms.
+
+    `lattice` are the bytes of rows in angstrom, float64 `[3, 3]`, `frac_coords` those of `[n, 3]`.
+    """
+    rows, places = (np.frombuffer(each).reshape(-1, 3).tolist() for each in (lattice, frac_coords))
     try:
-        cell = moyopy.Cell(x.lattice.matrix.tolist(), x.frac_coords.tolist(), [s.specie.Z for s in x])
+        cell = moyopy.Cell(rows, places, list(elements))
         found = moyopy.MoyoDataset(cell, symprec=symprec, setting=moyopy.Setting.standard())
     except (ValueError, RuntimeError):  # moyopy's way to say that no group fits at this tolerance
         return None
