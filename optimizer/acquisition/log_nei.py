@@ -24,7 +24,6 @@ from botorch.acquisition.multi_objective.utils import prune_inferior_points_mult
 from botorch.acquisition.objective import GenericMCObjective
 from botorch.acquisition.utils import get_infeasible_cost, prune_inferior_points
 from botorch.posteriors import GPyTorchPosterior
-from botorch.utils.multi_objective.box_decompositions.non_dominated import FastNondominatedPartitioning
 from botorch.utils.objective import compute_smoothed_feasibility_indicator
 from botorch.utils.safe_math import fatplus, log1mexp, log_fatplus, logmeanexp
 from botorch.utils.sampling import manual_seed
@@ -36,6 +35,7 @@ from optimizer.objective import CampaignObjective
 from optimizer.pareto import reference_point
 from optimizer.pool_posterior import PoolPosterior
 from optimizer.protocols import ProposalContext
+from optimizer.staircase import Staircase
 from surrogates.protocols import FittedSurrogate
 
 log = logging.getLogger(__name__)
@@ -202,31 +202,25 @@ class LogImprovement:
 
 
 class LogHypervolumeImprovement:
-    """Log of the expected gain in the hypervolume that feasible anchors have above `reference` in each sample."""
+    """Log of the expected gain in the area that feasible anchors have above `reference [2]` in each sample."""
 
     def __init__(self, objective: GenericMCMultiOutputObjective, constraints: list[Any], reference: Tensor) -> None:
         self.objective, self.constraints, self.reference = objective, constraints, reference
-        self.values: Tensor | None = None  # [s, n, goals]
-        self.cells: Tensor | None = None  # [2, s, 1, cells, goals]: lower and upper corners of what is not dominated
+        self.values: Tensor | None = None  # [s, n, 2]
+        self.stairs: Staircase | None = None
 
     def add(self, samples: Tensor) -> None:
         inside = _inside(self.constraints, samples)[..., None]
         values = torch.where(inside, self.objective(samples), self.reference)
         self.values = values if self.values is None else torch.cat([self.values, values], dim=1)
-        self.cells = FastNondominatedPartitioning(self.reference, self.values).get_hypercell_bounds()[:, :, None]
+        self.stairs = Staircase(self.values, self.reference)
 
     def scores(self, samples: Tensor) -> Tensor:
-        assert self.cells is not None
-        lower, upper = self.cells
+        assert self.stairs is not None
         y = self.objective(samples)
-        area, behind = y.new_ones(()), y.new_full((), torch.inf)
-        for goal in range(y.shape[-1]):  # a goal at a time: [s, k, cells] is what there is memory for
-            above = y[..., goal, None] - lower[..., goal]
-            area = area * above.clamp_min(0).minimum((upper - lower)[..., goal])
-            behind = torch.minimum(behind, above)
         # no gradient is asked for: smoothed is only how far behind the front a dominated sample lies
-        tail = fatplus(behind.amax(-1).clamp_max(0), tau=TAU_RELU) ** y.shape[-1]
-        gain = (area.sum(-1) + tail).log()
+        tail = fatplus(self.stairs.behind(y).clamp_max(0), tau=TAU_RELU) ** 2
+        gain = (self.stairs.gain(y) + tail).log()
         return logmeanexp(gain + _log_inside(self.constraints, samples), dim=0)
 
 
