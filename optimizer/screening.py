@@ -73,9 +73,10 @@ def _distance_failure(crystal: Structure, space: SearchSpace) -> ScreenFailure |
 
 
 def _symmetry_failure(crystal: Structure, space: SearchSpace) -> ScreenFailure | None:
-    """Symmetry is looked for only where it can matter: a primitive cell is never larger than the cell
-    given."""
-    if space.space_groups is None and space.n_atoms.low == 1 and len(crystal) <= space.n_atoms.high:
+    """Symmetry is looked for only where it can matter: a primitive cell is never larger than the cell given, and has an
+    atom of each element."""
+    at_least = len(crystal.composition.elements)
+    if space.space_groups is None and space.n_atoms.low <= at_least and len(crystal) <= space.n_atoms.high:
         return None
     cell = moyopy.Cell(crystal.lattice.matrix.tolist(), crystal.frac_coords.tolist(), list(crystal.atomic_numbers))
     try:
