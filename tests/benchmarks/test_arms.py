@@ -6,25 +6,34 @@ import json
 import time
 from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
+from benchmarks.search.arms.ablated import Part
 from benchmarks.search.loading import build_named, kinds
 from benchmarks.search.protocols import ArmContext, TaskContext
 from benchmarks.search.running import run_one
 from campaigns.errors import UserError
+from generative.models.wyckoff_vae import WyckoffVae
+from optimizer import proposal
+from optimizer.acquisition import discovery
+from optimizer.objective import CampaignObjective
+from optimizer.portfolio import FIRST_SHARES
 
+PRODUCT = "+pool_size=32+acquisition=random+surrogate.kind=exact_gp+surrogate.max_steps=1+descriptors=false"
 QUICK = {
+    "ablated": PRODUCT,
     "best_of_many": "+pool=32+trees=3",
     "fine_tuning": "+steps=1+kept=4",
     "genetic": "",
     "gp_descriptors": "+chains=8+steps=2",
     "gp_ei_box": "+raw=8+samples=8+steps=1",
     "gradient_ascent": "+networks=2+epochs=5+starts=16+steps=5",
-    "latentore": "+pool_size=32+acquisition=random+surrogate.kind=exact_gp+surrogate.max_steps=1+descriptors=false",
+    "latentore": PRODUCT,
     "lol_bo": "+candidates=32+anchors=2",
     "turbo": "+candidates=32",
 }
@@ -93,6 +102,17 @@ def test_an_arm_spends_its_budget_on_new_crystals(arm, closed_form, started, tmp
     assert (ended.how, ended.calls, len(found)) == ("budget", CALLS, CALLS)
     assert len({json.dumps(row["answer"]["crystal"]) for row in found}) == CALLS
     assert all(row["label"] != "filled" for row in found)
+
+
+@pytest.mark.parametrize("part", sorted({*get_args(Part)} - {"prior_mean"}))  # that is a key of the campaign
+def test_a_part_that_is_taken_away_is_there_again_afterwards(part, closed_form, started, tmp_path):
+    there = WyckoffVae.align, CampaignObjective.constraint_callables, proposal.arm_shares, discovery.log_feasibility
+    changed = PRODUCT.replace("=random", "=discovery" if part == "feasibility" else "=log_nei")
+    run(closed_form, f"ablated+without={part}{changed}", begin(started, tmp_path))
+    arms = {row["label"].split()[1] for row in rows(tmp_path)[16:]}
+    assert arms <= ({"trust_region", "prior"} if part == "portfolio" else set(FIRST_SHARES))
+    now = WyckoffVae.align, CampaignObjective.constraint_callables, proposal.arm_shares, discovery.log_feasibility
+    assert now == there
 
 
 def test_a_run_goes_on_where_it_was_cut_off(closed_form, started, tmp_path):
