@@ -177,7 +177,7 @@ def _whole(value: float) -> str:
 
 
 def _plain(value: float) -> str:
-    return "none" if math.isinf(value) else f"{value:.3g}"
+    return "none" if math.isinf(value) else f"{float(f'{value:.3g}'):.10g}"
 
 
 def _seconds(by_arm: Mapping[str, Sequence[Run]]) -> str:

@@ -41,7 +41,7 @@ def test_a_command_is_taken_as_typed(words, monkeypatch):
         importlib.import_module(name).main()
 
 
-@pytest.mark.parametrize("task", ["perovskite_pool", "stiff_and_stable", "band_gap"])
+@pytest.mark.parametrize("task", ["perovskite_pool", "stiff_and_stable", "band_gap", "stiff_and_light"])
 def test_published_rows_give_the_figures(task, monkeypatch, capsys, tmp_path):
     """As the command under the table prints them."""
     (words,) = [w for w in TYPED if w[3:] == ["summarize", "--task", task, "--out", "benchmarks/results"]]
