@@ -6,23 +6,19 @@ import json
 import time
 from itertools import product
 from pathlib import Path
-from typing import get_args
 
 import pandas as pd
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
-from benchmarks.search.arms.ablated import Part
+from benchmarks.search.arms.ablated import PLAIN_SHARES, TAKEN_AWAY
 from benchmarks.search.loading import build_named, kinds
 from benchmarks.search.protocols import ArmContext, TaskContext
 from benchmarks.search.running import run_one
 from campaigns.errors import UserError
-from generative.models.wyckoff_vae import WyckoffVae
 from optimizer import proposal
 from optimizer.acquisition import discovery
-from optimizer.objective import CampaignObjective
-from optimizer.portfolio import FIRST_SHARES
 
 PRODUCT = "+pool_size=32+acquisition=random+surrogate.kind=exact_gp+surrogate.max_steps=1+descriptors=false"
 QUICK = {
@@ -104,15 +100,31 @@ def test_an_arm_spends_its_budget_on_new_crystals(arm, closed_form, started, tmp
     assert all(row["label"] != "filled" for row in found)
 
 
-@pytest.mark.parametrize("part", sorted({*get_args(Part)} - {"prior_mean"}))  # that is a key of the campaign
-def test_a_part_that_is_taken_away_is_there_again_afterwards(part, closed_form, started, tmp_path):
-    there = WyckoffVae.align, CampaignObjective.constraint_callables, proposal.arm_shares, discovery.log_feasibility
-    changed = PRODUCT.replace("=random", "=discovery" if part == "feasibility" else "=log_nei")
-    run(closed_form, f"ablated+without={part}{changed}", begin(started, tmp_path))
-    arms = {row["label"].split()[1] for row in rows(tmp_path)[16:]}
-    assert arms <= ({"trust_region", "prior"} if part == "portfolio" else set(FIRST_SHARES))
-    now = WyckoffVae.align, CampaignObjective.constraint_callables, proposal.arm_shares, discovery.log_feasibility
-    assert now == there
+def test_a_part_is_taken_away_and_is_there_again_afterwards(closed_form):
+    generator, objective = closed_form.generator, closed_form.objective
+    z = torch.randn(4, generator.latent_dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    crystals = generator.decode(z, within=closed_form.spec.space)
+    outcomes = torch.tensor([[0.5, 9.0, 0.0]], dtype=torch.float64)  # far beyond the bound, and failed
+    sd = torch.full_like(outcomes, 0.1)
+
+    def told() -> tuple[list, bool, list[float], dict[str, float]]:
+        aligned = [place.steps for place in generator.align(crystals)]
+        inside = all(float(bound(outcomes)) <= 0 for bound in objective.constraint_callables())
+        likely = discovery.log_feasibility(outcomes, sd, objective).tolist()
+        return aligned, inside, likely, proposal.arm_shares([], [], objective)
+
+    steps, inside, likely, shares = told()
+    assert any(steps)
+    assert not inside
+    assert likely[0] < -1
+    assert min(shares.values()) > 0
+    with TAKEN_AWAY["alignment"]():
+        assert told() == ([0] * len(steps), inside, likely, shares)
+    with TAKEN_AWAY["feasibility"]():
+        assert told() == (steps, True, [0.0], shares)
+    with TAKEN_AWAY["portfolio"]():
+        assert told() == (steps, inside, likely, PLAIN_SHARES)
+    assert told() == (steps, inside, likely, shares)
 
 
 def test_a_run_goes_on_where_it_was_cut_off(closed_form, started, tmp_path):
