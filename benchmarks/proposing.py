@@ -28,7 +28,8 @@ from torch import Tensor
 from campaigns.goals import Objective
 from campaigns.search_space import SearchSpace
 from optimizer.acquisition import log_nei
-from optimizer.ascent import MIX, PROMISING, STEP, wave_sizes
+from optimizer.ascent import GRADIENT, MIX, PROMISING, STEP, wave_sizes
+from optimizer.gradient_ascent import gradient_ascent
 from optimizer.objective import CampaignObjective
 from optimizer.portfolio import ASCENT, FIRST_SHARES
 from optimizer.protocols import ProposalContext
@@ -67,9 +68,14 @@ def propose(z: Tensor, y: Tensor, seed: int, before: Any) -> tuple[float, Any, T
     context = ProposalContext(pool, z, torch.empty(0, DIMENSIONS, dtype=torch.float64), CPU, SearchSpace())
     acquisition = log_nei.build(log_nei.Params())
     mix = {arm: share for arm, share in MIX.items() if arm != "substitution"}  # there are no crystals here
-    for wave, size in enumerate(wave_sizes(POOL - first, len(z))):
-        promising = TrustRegion(pool[acquisition.propose(fitted, OBJECTIVE, context, q=PROMISING, seed=seed)], STEP)
-        more, _ = latent_pool(promising, size, DIMENSIONS, seed + wave, mix=mix)
+    sizes = wave_sizes(POOL - first, len(z))
+    for wave, size in enumerate(sizes):
+        promising = pool[acquisition.propose(fitted, OBJECTIVE, context, q=PROMISING, seed=seed)]
+        if wave >= len(sizes) - len(sizes) // GRADIENT:
+            gain = acquisition.gain(fitted, OBJECTIVE, context, q=PROMISING, seed=seed + wave)
+            more = gradient_ascent(gain, promising, DIMENSIONS, size)
+        else:
+            more, _ = latent_pool(TrustRegion(promising, STEP), size, DIMENSIONS, seed + wave, mix=mix)
         pool = torch.cat([pool, more])
         context = replace(context, pool=pool)
     chosen = acquisition.propose(fitted, OBJECTIVE, context, q=BATCH, seed=seed)

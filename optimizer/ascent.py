@@ -3,13 +3,14 @@
 The other arms draw blindly; this one draws after the surrogate is fitted, in waves around the crystals that the
 acquisition would choose now. So searches the acquisition of a process on molecules A. Tripp, G. N. C. Simm & J. M.
 Hernandez-Lobato, "A fresh look at de novo molecular design benchmarks" (NeurIPS workshop AI for Science, 2021), with a
-genetic algorithm. Gradients would see the latent alone, and not the descriptors of what it decodes to.
+genetic algorithm. The last waves follow the acquisition's gradient, where it has one. It sees the latent alone, beside
+the descriptors of what that decoded to at first; what stands on the way is decoded and described anew.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -18,10 +19,11 @@ from torch import Tensor
 
 from campaigns.records import FailureCode
 from optimizer.build import Parts
+from optimizer.gradient_ascent import gradient_ascent
 from optimizer.phases import phase_seed
 from optimizer.pool import Pool, decoded_pool
 from optimizer.portfolio import ASCENT
-from optimizer.protocols import ProposalContext
+from optimizer.protocols import DifferentiableAcquisition, ProposalContext
 from optimizer.trust_region import TrustRegion, latent_pool
 from surrogates.protocols import FittedSurrogate
 
@@ -30,6 +32,7 @@ LEAST = 16  # latents in a wave: each has a decode and a choice of its own
 ROWS = 6000  # of the surrogate, over all waves: each wave chooses anew, and that takes longer with every row
 PROMISING = 8  # crystals that a wave is drawn around
 STEP = 0.3  # of a neighbour, in standard deviations of the prior
+GRADIENT = 4  # of so many waves one follows the gradient
 MIX: Mapping[str, float] = MappingProxyType({"trust_region": 0.4, "crossover": 0.2, "substitution": 0.4})
 
 
@@ -45,8 +48,24 @@ class Offer:
 
     def chosen(self, parts: Parts, q: int, seed: int) -> list[int]:
         """Rows of the pool, best first."""
-        context = ProposalContext(self.inputs, self.observed, self.pending, parts.device, parts.spec.space)
+        context = self._context(parts)
         return parts.acquisition.propose(self.fitted, parts.objective, context, q=q, seed=seed).tolist()
+
+    def around(self, parts: Parts, rows: Sequence[int], n: int, seed: int) -> tuple[Tensor, tuple[str, ...]]:
+        """n latents near rows of the pool, their children and relatives, and the arm that decodes each."""
+        promising = TrustRegion(self.pool.z[rows], STEP)
+        return latent_pool(promising, n, parts.generator.latent_dim, seed, mix=MIX)
+
+    def uphill(
+        self, acquisition: DifferentiableAcquisition, parts: Parts, rows: Sequence[int], n: int, seed: int
+    ) -> tuple[Tensor, tuple[str, ...]]:
+        """The same along the gradient of what the rows are worth together."""
+        gain = acquisition.gain(self.fitted, parts.objective, self._context(parts), q=len(rows), seed=seed)
+        drawn = gradient_ascent(gain, self.inputs[rows].to(parts.device), parts.generator.latent_dim, n).cpu()
+        return drawn, (ASCENT,) * len(drawn)
+
+    def _context(self, parts: Parts) -> ProposalContext:
+        return ProposalContext(self.inputs, self.observed, self.pending, parts.device, parts.spec.space)
 
 
 def latents_of_ascent(parts: Parts, shares: Mapping[str, float]) -> int:
@@ -65,10 +84,14 @@ def climb(parts: Parts, offer: Offer, n: int, seen: set[str], failures: Counter[
 
     What is admitted is added to `seen`, what is refused counted in `failures`.
     """
-    for wave, size in enumerate(wave_sizes(n, len(offer.observed))):
+    sizes, acquisition = wave_sizes(n, len(offer.observed)), parts.acquisition
+    for wave, size in enumerate(sizes):
         seed = phase_seed(parts.spec.seed, round, "propose", 1 + wave)
-        promising = TrustRegion(offer.pool.z[offer.chosen(parts, PROMISING, seed)], STEP)
-        drawn, arms = latent_pool(promising, size, parts.generator.latent_dim, seed, mix=MIX)
+        promising = offer.chosen(parts, PROMISING, seed)
+        if isinstance(acquisition, DifferentiableAcquisition) and wave >= len(sizes) - len(sizes) // GRADIENT:
+            drawn, arms = offer.uphill(acquisition, parts, promising, size, seed)
+        else:
+            drawn, arms = offer.around(parts, promising, size, seed)
         more, refused = decoded_pool(parts, drawn, arms, seen, seed)
         failures.update(refused)
         if len(more):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from pymatgen.core import Structure
@@ -166,4 +166,18 @@ class Acquisition(Protocol):
         seed: int,
     ) -> Tensor:
         """Indices into `context.pool` of the chosen batch, `[q]` (fewer where the pool is smaller), best first."""
+        ...
+
+
+@runtime_checkable
+class DifferentiableAcquisition(Acquisition, Protocol):
+    """An acquisition whose gradients a round may follow before it chooses."""
+
+    def gain(
+        self, fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext, *, q: int, seed: int
+    ) -> Callable[[Tensor], Tensor]:
+        """From q rows `[q, w]` to what each adds to the others, to what is pending and to what was measured, `[q]`, in
+        logarithms and on the context's device. The pool is not looked at. Each is differentiable in its own row alone:
+        but for a factor, that is the gradient of what the batch is worth together.
+        """
         ...

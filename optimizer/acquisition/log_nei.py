@@ -3,10 +3,8 @@ pending points.
 
 One goal: the noisy expected improvement (Letham, Karrer, Ottoni & Bakshy, "Constrained Bayesian Optimization with
 Noisy Experiments", Bayesian Analysis 14, 2019). Two: the expected hypervolume improvement (Daulton, Balandat & Bakshy,
-NeurIPS 2021). Both in logarithms that do not vanish, with BoTorch's smoothing: Ament, Daulton, Eriksson, Balandat &
-Bakshy, "Unexpected Improvements to Expected Improvement for Bayesian Optimization", NeurIPS 2023; targets are a
-composite objective (Astudillo & Frazier, ICML 2019). Improvement means nothing while no measured point is feasible:
-then the batch maximises the probability that one of it is.
+NeurIPS 2021); targets are a composite objective (Astudillo & Frazier, ICML 2019). Improvement means nothing while no
+measured point is feasible: then the batch maximises the probability that one of it is (`optimizer.criteria`).
 """
 
 from __future__ import annotations
@@ -15,32 +13,29 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
-from botorch.acquisition.logei import TAU_RELU
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
 from botorch.acquisition.multi_objective.utils import prune_inferior_points_multi_objective
 from botorch.acquisition.objective import GenericMCObjective
 from botorch.acquisition.utils import get_infeasible_cost, prune_inferior_points
 from botorch.posteriors import GPyTorchPosterior
-from botorch.utils.objective import compute_smoothed_feasibility_indicator
-from botorch.utils.safe_math import fatplus, log1mexp, log_fatplus, logmeanexp
-from botorch.utils.sampling import manual_seed
+from botorch.utils.sampling import draw_sobol_normal_samples, manual_seed
+from linear_operator.utils.cholesky import psd_safe_cholesky
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from optimizer.criteria import Criterion, LogFeasibility, LogHypervolumeImprovement, LogImprovement, feasible
 from optimizer.numerical_notices import expected_notices
 from optimizer.objective import CampaignObjective
 from optimizer.pareto import reference_point
-from optimizer.pool_posterior import PoolPosterior
+from optimizer.pool_posterior import PoolPosterior, joint
 from optimizer.protocols import ProposalContext
-from optimizer.staircase import Staircase
 from surrogates.protocols import FittedSurrogate
 
 log = logging.getLogger(__name__)
-ETA = 1e-3  # temperature of the smoothed constraints, BoTorch's
-LEAST_GAIN = 1e-12  # relative, in the probability of feasibility: for its logarithm
+GRADIENT_SAMPLES = 64  # where a gradient is followed: its direction needs fewer than a choice
 
 
 class Params(BaseModel):
@@ -59,18 +54,6 @@ class Params(BaseModel):
         description="Measured rows, the best by the posterior's mean, that an improvement is judged against.",
     )
     chunk: int = Field(1024, ge=1, description="Pool rows predicted at once; bounds the memory.")
-
-
-class Criterion(Protocol):
-    """What a batch is chosen by; its state is what the anchors' samples imply."""
-
-    def scores(self, samples: Tensor) -> Tensor:
-        """Logarithm of what each row adds to the anchors, `[k]`, from its samples `[s, k, m]`."""
-        ...
-
-    def add(self, samples: Tensor) -> None:
-        """More anchors, by their samples `[s, n, m]`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -109,6 +92,30 @@ class LogNEI:
                     places = self._greedy(fitted, criterion, anchors, pool[rows], q - len(chosen), seed)
                     chosen += rows[places].tolist()
         return torch.tensor(chosen, dtype=torch.long)
+
+    def gain(
+        self, fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext, *, q: int, seed: int
+    ) -> Callable[[Tensor], Tensor]:
+        """See `DifferentiableAcquisition`."""
+        with manual_seed(seed), torch.no_grad(), expected_notices():
+            baseline, made = self._judge(fitted, objective, context)
+        anchors = torch.cat([baseline, _on(context, context.pending)])
+        a, m = len(anchors), len(objective.outcomes)
+        base = draw_sobol_normal_samples((a + q) * m, GRADIENT_SAMPLES, device=anchors.device, seed=seed)
+        base = base.to(anchors).reshape(GRADIENT_SAMPLES, m, a + q).movedim(1, 0)
+
+        def of(rows: Tensor) -> Tensor:
+            with expected_notices():
+                mean, covariance = joint(fitted.model, torch.cat([anchors, rows]))
+                samples = (mean[:, None] + base @ psd_safe_cholesky(covariance).mT).movedim(0, -1)
+            return torch.cat([self._beside_others(made(), samples, place) for place in range(a, a + q)])
+
+        return of
+
+    def _beside_others(self, criterion: Criterion, samples: Tensor, place: int) -> Tensor:
+        """What one of the rows with `samples [s, n, m]` adds to the others, `[1]`; no gradient reaches these."""
+        criterion.add(torch.cat([samples[:, :place], samples[:, place + 1 :]], dim=1).detach())
+        return criterion.scores(samples[:, place, None])
 
     def _judge(
         self, fitted: FittedSurrogate, objective: CampaignObjective, context: ProposalContext
@@ -182,68 +189,6 @@ def build(params: Params, context: Any = None) -> LogNEI:
     return LogNEI(params)
 
 
-class LogImprovement:
-    """Log of the expected improvement of one goal over the best feasible anchor of each sample."""
-
-    def __init__(self, objective: GenericMCObjective, constraints: list[Any], lowest: Tensor) -> None:
-        self.objective, self.constraints, self.lowest = objective, constraints, lowest
-        self.best: Tensor | None = None  # [s]
-
-    def add(self, samples: Tensor) -> None:
-        values = self.objective(samples)
-        values = torch.where(_inside(self.constraints, samples), values, self.lowest)
-        best = self.lowest.expand(len(values)) if self.best is None else self.best
-        self.best = torch.cat([best[:, None], values], dim=1).amax(1)
-
-    def scores(self, samples: Tensor) -> Tensor:
-        assert self.best is not None
-        gain = log_fatplus(self.objective(samples) - self.best[:, None], tau=TAU_RELU)
-        return logmeanexp(gain + _log_inside(self.constraints, samples), dim=0)
-
-
-class LogHypervolumeImprovement:
-    """Log of the expected gain in the area that feasible anchors have above `reference [2]` in each sample."""
-
-    def __init__(self, objective: GenericMCMultiOutputObjective, constraints: list[Any], reference: Tensor) -> None:
-        self.objective, self.constraints, self.reference = objective, constraints, reference
-        self.values: Tensor | None = None  # [s, n, 2]
-        self.stairs: Staircase | None = None
-
-    def add(self, samples: Tensor) -> None:
-        inside = _inside(self.constraints, samples)[..., None]
-        values = torch.where(inside, self.objective(samples), self.reference)
-        self.values = values if self.values is None else torch.cat([self.values, values], dim=1)
-        self.stairs = Staircase(self.values, self.reference)
-
-    def scores(self, samples: Tensor) -> Tensor:
-        assert self.stairs is not None
-        y = self.objective(samples)
-        # no gradient is asked for: smoothed is only how far behind the front a dominated sample lies
-        tail = fatplus(self.stairs.behind(y).clamp_max(0), tau=TAU_RELU) ** 2
-        gain = (self.stairs.gain(y) + tail).log()
-        return logmeanexp(gain + _log_inside(self.constraints, samples), dim=0)
-
-
-class LogFeasibility:
-    """Log of what the row adds to the probability that anything is feasible."""
-
-    def __init__(self, constraints: list[Any]) -> None:
-        self.constraints = constraints
-        self.best: Tensor | None = None  # [s], log of the smoothed indicator that something is
-
-    def add(self, samples: Tensor) -> None:
-        likely = _log_inside(self.constraints, samples)
-        before = likely.new_full((len(likely),), -torch.inf) if self.best is None else self.best
-        self.best = torch.cat([before[:, None], likely], dim=1).amax(1)
-
-    def scores(self, samples: Tensor) -> Tensor:
-        assert self.best is not None
-        likely = _log_inside(self.constraints, samples)
-        behind = (self.best[:, None] - likely).clamp_max(-LEAST_GAIN)
-        gain = torch.where(likely > self.best[:, None], likely + log1mexp(behind), -torch.inf)
-        return logmeanexp(gain, dim=0)
-
-
 def _first(utility: Callable[[Tensor], Tensor], samples: Tensor, X: Tensor | None = None) -> Tensor:
     return utility(samples)[..., 0]
 
@@ -252,19 +197,9 @@ def _on(context: ProposalContext, z: Tensor) -> Tensor:
     return z.to(device=context.device, dtype=torch.float64)
 
 
-def _inside(constraints: list[Any], samples: Tensor) -> Tensor:
-    """Which samples `[s, n, m]` break no constraint, bool `[s, n]`."""
-    return torch.stack([constraint(samples) <= 0 for constraint in constraints]).all(0)
-
-
-def _log_inside(constraints: list[Any], samples: Tensor) -> Tensor:
-    """The same, smoothed: logarithms `[s, n]`."""
-    return compute_smoothed_feasibility_indicator(constraints, samples, eta=ETA, log=True, fat=True)
-
-
 def _feasible(objective: CampaignObjective, means: Tensor) -> Tensor:
     """Those of the outcomes `[k, m]` that break no constraint."""
-    return means[_inside(objective.constraint_callables(), means)]
+    return means[feasible(objective.constraint_callables(), means)]
 
 
 def _leading(objective: CampaignObjective, means: Tensor, at_most: int) -> Tensor:

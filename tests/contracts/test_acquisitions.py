@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ from campaigns.goals import Constraint, Objective
 from campaigns.kinds import build_kind, load_kind
 from campaigns.search_space import SearchSpace
 from campaigns.spec import KindSpec
+from optimizer.gradient_ascent import gradient_ascent
 from optimizer.objective import CampaignObjective
-from optimizer.protocols import Acquisition, ProposalContext
+from optimizer.protocols import Acquisition, DifferentiableAcquisition, ProposalContext
 from surrogates.models import exact_gp
 from surrogates.protocols import FittedSurrogate, SurrogateContext
 
@@ -152,3 +154,19 @@ def test_inputs_are_left_alone(kind):
     copies = z.clone(), pool.clone(), pending.clone()
     _build(kind).propose(_fit(ONE, 10), ONE, _context(pool, z, pending), q=4, seed=0)
     assert all(torch.equal(a, b) for a, b in zip(copies, (z, pool, pending), strict=True))
+
+
+def test_where_it_has_a_gradient_that_leads_to_what_is_worth_more(kind, device):
+    acquisition = _build(kind)
+    if not isinstance(acquisition, DifferentiableAcquisition):
+        pytest.skip(f"{kind} has none")
+    z, start = _latents(15, 0), _latents(6, 1)
+    for objective, outcome in product((ONE, TWO, TARGET), ("measured", "constant", "failed")):
+        fitted, context = _fit(objective, 15, device, outcome), _context(start[:0], z, start[4:], device=device)
+        gain = acquisition.gain(fitted, objective, context, q=4, seed=3)
+        moved = gradient_ascent(gain, start[:4].to(device), D, 4)
+        with torch.no_grad():
+            before, after = gain(start[:4].to(device)), gain(moved)
+        assert before.shape == (4,)
+        assert after.isfinite().all(), (objective, outcome)
+        assert after.logsumexp(0) > before.logsumexp(0), (objective, outcome)

@@ -52,7 +52,15 @@ class Heaviest:
         return values.argsort(descending=True)[:q]
 
 
-def climbed(parts, monkeypatch, n, seed=5):
+@dataclass(frozen=True)
+class Diagonal(Heaviest):
+    """One that has a gradient as well, the same along every coordinate."""
+
+    def gain(self, fitted, objective, context, *, q, seed):
+        return lambda rows: rows.sum(1)
+
+
+def climbed(parts, monkeypatch, n, seed=5, kind=Heaviest):
     known: dict[tuple[float, ...], float] = {}
 
     def inputs(pool, parts):
@@ -60,7 +68,7 @@ def climbed(parts, monkeypatch, n, seed=5):
         return pool.z
 
     monkeypatch.setattr("optimizer.pool.Pool.inputs", inputs)
-    parts = replace(parts, acquisition=Heaviest(known))
+    parts = replace(parts, acquisition=kind(known))
     d, seen = parts.generator.latent_dim, set()
     nowhere = TrustRegion(torch.empty(0, d, dtype=torch.float64), 0.8)
     pool, failures = pool_of(parts, nowhere, {"prior": 1.0}, 48, seen, seed)
@@ -89,6 +97,21 @@ def test_what_a_wave_adds_is_new_screened_and_the_same_again(parts, monkeypatch)
     assert len(offer.pool) + sum(failures.values()) == 48 + 36
     for z, crystal in zip(offer.pool.z[len(before) :], offer.pool.crystals[len(before) :], strict=True):
         assert parts.generator.decode(z[None], within=SPEC.space, seed=0) == [crystal]
+
+
+def test_the_last_waves_follow_a_gradient_where_there_is_one(parts, monkeypatch):
+    _, blind, _ = climbed(parts, monkeypatch, 64)
+    _, offer, failures = climbed(parts, monkeypatch, 64, kind=Diagonal)
+    assert wave_sizes(64, 0) == [16] * 4
+    assert len(offer.pool) + sum(failures.values()) == 48 + 64
+    alike = sum(x == y for x, y in zip(blind.pool.crystals, offer.pool.crystals, strict=False))
+    starts, moved = offer.pool.z[:alike], offer.pool.z[alike:]
+    assert len(moved)
+    for z in moved:
+        steps = z - starts
+        along = steps[steps.std(dim=1) < 1e-6]
+        assert len(along)
+        assert (along > 0).all()
 
 
 def test_a_round_draws_as_many_latents_as_the_pool_is_large(parts, tmp_path):
