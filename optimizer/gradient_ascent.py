@@ -14,7 +14,7 @@ import torch
 from linear_operator.utils.errors import NotPSDError
 from torch import Tensor
 
-STEP = 0.1  # of each coordinate, in standard deviations of the prior
+STEP = 0.2  # of each coordinate, in standard deviations of the prior
 STEPS = 8
 
 
