@@ -144,7 +144,8 @@ def _model(
 
 
 def _constant(x: Tensor, y: Tensor) -> SingleTaskGP:
-    """An outcome that never differed: its value everywhere."""
+    """An outcome that never differed: its value everywhere. One row says as much as all, and is asked in no time."""
+    x, y = x[:1], y[:1]
     if not len(y):
         x, y = torch.zeros(1, x.shape[1], dtype=x.dtype), torch.zeros(1, 1, dtype=x.dtype)
     covariance = ScaleKernel(MaternKernel(nu=2.5))
