@@ -28,7 +28,7 @@ from torch import Tensor
 from campaigns.goals import Objective
 from campaigns.search_space import SearchSpace
 from optimizer.acquisition import log_nei
-from optimizer.ascent import GRADIENT, MIX, PROMISING, STEP, wave_sizes
+from optimizer.ascent import MIX, PROMISING, STEP, blind_waves, wave_sizes
 from optimizer.gradient_ascent import gradient_ascent
 from optimizer.objective import CampaignObjective
 from optimizer.portfolio import ASCENT, FIRST_SHARES
@@ -71,7 +71,7 @@ def propose(z: Tensor, y: Tensor, seed: int, before: Any) -> tuple[float, Any, T
     sizes = wave_sizes(POOL - first, len(z))
     for wave, size in enumerate(sizes):
         promising = pool[acquisition.propose(fitted, OBJECTIVE, context, q=PROMISING, seed=seed)]
-        if wave >= len(sizes) - len(sizes) // GRADIENT:
+        if wave >= blind_waves(len(sizes)):
             gain = acquisition.gain(fitted, OBJECTIVE, context, q=PROMISING, seed=seed + wave)
             more = gradient_ascent(gain, promising, DIMENSIONS, size)
         else:

@@ -79,6 +79,11 @@ def wave_sizes(n: int, observed: int) -> list[int]:
     return [n * (i + 1) // waves - n * i // waves for i in range(waves)]
 
 
+def blind_waves(waves: int) -> int:
+    """How many of so many waves come before those that follow a gradient."""
+    return waves - waves // GRADIENT
+
+
 def climb(parts: Parts, offer: Offer, n: int, seen: set[str], failures: Counter[FailureCode], round: int) -> Offer:
     """The offer with what n more latents decode to: neighbours, children and relatives of promising crystals.
 
@@ -88,7 +93,7 @@ def climb(parts: Parts, offer: Offer, n: int, seen: set[str], failures: Counter[
     for wave, size in enumerate(sizes):
         seed = phase_seed(parts.spec.seed, round, "propose", 1 + wave)
         promising = offer.chosen(parts, PROMISING, seed)
-        if isinstance(acquisition, DifferentiableAcquisition) and wave >= len(sizes) - len(sizes) // GRADIENT:
+        if isinstance(acquisition, DifferentiableAcquisition) and wave >= blind_waves(len(sizes)):
             drawn, arms = offer.uphill(acquisition, parts, promising, size, seed)
         else:
             drawn, arms = offer.around(parts, promising, size, seed)

@@ -12,10 +12,10 @@ ROWS = torch.zeros(2, 5, dtype=torch.float64) + torch.arange(5.0, dtype=torch.fl
 
 
 def nearness(rows):
-    return -(rows[:, :3] - TARGET).square().sum(1) + 0 * rows[:, 3:].sum(1)
+    return -(rows[:, :3] - TARGET).square().sum(1)
 
 
-def test_latents_near_what_is_worth_more_and_the_end_comes_last():
+def test_latents_approach_what_is_worth_more_and_the_end_comes_last():
     way = gradient_ascent(nearness, ROWS, 3, 8).reshape(4, 2, 3)
     worth = [float(nearness(torch.cat([z, ROWS[:, 3:]], dim=1)).sum()) for z in (ROWS[:, :3], *way)]
     assert worth == sorted(worth)

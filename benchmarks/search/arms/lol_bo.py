@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from weakref import WeakKeyDictionary
 
 import torch
 from pydantic import Field
@@ -27,7 +28,7 @@ from generative.protocols import Alignment
 
 SPARE = 4
 DRAWS = 32
-OF_LISTS: dict[str, dict[str | None, Tensor]] = {}  # by generator and name: every seed meets the same crystals again
+OF_LISTS: WeakKeyDictionary[Task, dict[str, Tensor]] = WeakKeyDictionary()  # every seed meets a list's crystals again
 
 
 class Params(TurboParams):
@@ -73,17 +74,16 @@ class LolBoArm:
 
     def _inverted(self, task: Task, history: History) -> History:
         """The history with latents that decode to the crystals."""
-        known = {} if history.rows[0].answer.name is None else OF_LISTS.setdefault(task.generator.version, {})
-        for i, row in enumerate(history.rows):
-            if row.answer.name in known:
-                self.inverted[i] = known[row.answer.name]
+        known = {} if history.rows[0].answer.name is None else OF_LISTS.setdefault(task, {})
+        self.inverted |= {i: known[name] for i, row in enumerate(history.rows) if (name := row.answer.name) in known}
         new = [i for i, row in enumerate(history.rows) if i not in self.inverted and row.answer.z is not None]
         found = task.generator.align([history.rows[i].answer.crystal for i in new], within=task.spec.space)
         for i, place in zip(new, found, strict=True):
             answer = history.rows[i].answer
             assert answer.z is not None
             self.inverted[i] = place.z if isinstance(place, Alignment) else answer.z
-            known |= {answer.name: self.inverted[i]}
+            if answer.name is not None:
+                known[answer.name] = self.inverted[i]
         rows = [_moved(row, self.inverted.get(i)) for i, row in enumerate(history.rows)]
         return History(tuple(rows))
 
