@@ -25,7 +25,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from benchmarks.search.protocols import TaskContext
-from benchmarks.search.summary import Run, read_run
+from benchmarks.search.runs import Run, read_run
 from benchmarks.search.tasks.stiff_and_stable import Params, build
 from campaigns.crystals import crystal_from_json
 from campaigns.records import final_crystal, first_failure, last_values

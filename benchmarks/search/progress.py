@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.search.metrics import best_so_far
+from benchmarks.search.runs import Run
 from campaigns.spec import parse_spec
 from optimizer.objective import CampaignObjective, Values
 
-Recorded = tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]  # header, rows
 
-
-def progress_curves(runs: Mapping[str, Sequence[Recorded]], length: int) -> dict[str, list[NDArray[np.float64]]]:
+def progress_curves(runs: Mapping[str, Sequence[Run]], length: int) -> dict[str, list[NDArray[np.float64]]]:
     """Arm -> a curve per run, `[length]`, higher is better. The reference point of an area is the same for all runs."""
-    header = next(iter(runs.values()))[0][0]
+    header = next(iter(runs.values()))[0].header
     objective = CampaignObjective.from_spec(parse_spec(header["spec"]))
-    values = {arm: [[_values(row) for row in rows] for _, rows in found] for arm, found in runs.items()}
+    values = {arm: [[_values(row) for row in run.rows] for run in found] for arm, found in runs.items()}
     reference = objective.reference([v for found in values.values() for run in found for v in run])
     curves: dict[str, list[NDArray[np.float64]]] = {}
     for arm, found in values.items():

@@ -7,7 +7,7 @@ import json
 import shlex
 from pathlib import Path
 
-from benchmarks.search.summary import read_run
+from benchmarks.search.runs import read_run
 from campaigns.artifacts import write_durably
 from campaigns.errors import UserError
 

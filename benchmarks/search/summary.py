@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.search import metrics
-from benchmarks.search.curves import write_curves
+from benchmarks.search.curves import OURS, write_curves
+from benchmarks.search.panels import panels_of
 from benchmarks.search.progress import progress_curves
-from benchmarks.search.running import read_rows
+from benchmarks.search.runs import Run, read_run, rows_digest
 from campaigns.errors import UserError
 
 SHARES = (0.25, 0.5, 0.8, 1.0)
 AT_CALLS = (100, 200, 400)
 
 
-@dataclass(frozen=True)
-class Run:
-    """One file of rows."""
-
-    header: Mapping[str, Any]
-    rows: Sequence[Mapping[str, Any]]
-
-    @property
-    def arm(self) -> str:
-        return str(self.header["arm"])
-
-    @property
-    def ended(self) -> bool:
-        """All of the first set of hits is found, so nothing was left to do."""
-        hits: Sequence[str] = next(iter(self.header["figures"].get("hits", {}).values()), [])
-        return bool(hits) and set(hits) <= set(self.names)
-
-    @property
-    def names(self) -> list[str | None]:
-        return [row["answer"].get("name") for row in self.rows]
-
-    @property
-    def proposing(self) -> list[float]:
-        """Seconds of each batch after the start."""
-        return [row["seconds"] for row in self.rows if "seconds" in row and row["round"] > 0]
-
-
 def summarize(folder: Path, arms: Sequence[str] | None) -> str:
-    """Markdown of every run in `folder`; writes `curves.html` there. Raises UserError where there is none."""
+    """Markdown of every run in `folder`; writes `curves.svg` there, and `variants.svg` of arms that are changed by a
+    `+`. Raises UserError where there is no run.
+    """
     files = [*folder.glob("*.jsonl"), *folder.glob("*.jsonl.gz")]
     runs = [read_run(file) for file in sorted(files)]
     runs = [run for run in runs if run.rows and (arms is None or run.arm in arms)]
@@ -68,21 +42,12 @@ def summarize(folder: Path, arms: Sequence[str] | None) -> str:
     else:
         parts.append(_progress_table(by_arm))
     parts.append(_seconds(by_arm))
-    parts.append(f"Curves: {write_curves(folder / 'curves.html', folder.name, _curves(by_arm, figures))}")
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_figures(folder, by_arm)])
 
 
 def _comparable(figures: Mapping[str, Any]) -> dict[str, Any]:
     """What two runs must have in common. On a pool that is the generator's latents, not how it decodes them."""
     return {key: value for key, value in figures.items() if key != "generator" or "neighbours" not in figures}
-
-
-def read_run(file: Path) -> Run:
-    content = file.read_bytes()
-    header, rows, _ = read_rows(gzip.decompress(content) if file.suffix == ".gz" else content)
-    if header is None:
-        raise UserError(f"{file}: has no header.", "Remove it.")
-    return Run(header, rows)
 
 
 def _heading(folder: Path, runs: Sequence[Run]) -> str:
@@ -152,7 +117,7 @@ def _progress_table(by_arm: Mapping[str, Sequence[Run]]) -> str:
     """Best feasible so far (with two goals the dominated area) at quarters of the budget."""
     budget = max(len(run.rows) for runs in by_arm.values() for run in runs)
     places = [math.ceil(budget * share) for share in (0.25, 0.5, 0.75, 1.0)]
-    curves = progress_curves({arm: [(r.header, r.rows) for r in runs] for arm, runs in by_arm.items()}, budget)
+    curves = progress_curves(by_arm, budget)
     lines = [
         "| arm | seeds | " + " | ".join(f"after {n}" for n in places) + " |",
         "|---" * (2 + len(places)) + "|",
@@ -189,20 +154,13 @@ def _seconds(by_arm: Mapping[str, Sequence[Run]]) -> str:
     return "\n".join(lines)
 
 
-def _curves(by_arm: Mapping[str, Sequence[Run]], figures: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Arm -> curves `[s, n]` to plot, under the name of the axis."""
-    longest = max(len(run.rows) for runs in by_arm.values() for run in runs)
-    if "hits" not in figures:
-        runs = {arm: [(r.header, r.rows) for r in found] for arm, found in by_arm.items()}
-        return {"best feasible so far": {a: np.stack(c) for a, c in progress_curves(runs, longest).items()}}
-    drawn: dict[str, dict[str, Any]] = {}
-    for set_name, hits in figures["hits"].items():
-        axis = drawn.setdefault(f"{set_name} found", {})
-        for arm, found in by_arm.items():
-            rows = [metrics.hits_by_call(run.names, hits)[1:].astype(float) for run in found]
-            held = [row[-1] if run.ended else np.nan for row, run in zip(rows, found, strict=True)]
-            padded = [np.pad(r, (0, longest - len(r)), constant_values=h) for r, h in zip(rows, held, strict=True)]
-            axis[arm] = np.stack(padded)
-        expected = [metrics.random_hits(n, len(hits), int(figures["pool"])) for n in range(1, longest + 1)]
-        axis["random draws, expected"] = np.array([expected])
-    return drawn
+def _figures(folder: Path, by_arm: Mapping[str, Sequence[Run]]) -> list[str]:
+    """A line for each figure that was written."""
+    plain = {arm: runs for arm, runs in by_arm.items() if "+" not in arm}
+    variants = {arm: runs for arm, runs in by_arm.items() if "+" in arm or arm == OURS}
+    wanted = {"curves": plain, "variants": variants if set(variants) - {OURS} else {}}
+    return [
+        f"{name.capitalize()}: {write_curves(folder / f'{name}.svg', folder.name, panels_of(arms), rows_digest(arms))}"
+        for name, arms in wanted.items()
+        if arms
+    ]

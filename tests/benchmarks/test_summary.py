@@ -40,7 +40,22 @@ def test_a_pool_is_held_against_random_draws(tmp_path):
     assert "`g-1`" in text
     assert "python -m benchmarks run" in text
     assert "| random draws, expected | | 8; 1 | 16; 1 |" in text
-    assert (folder / "curves.html").stat().st_size > 1000
+    drawn = (folder / "curves.svg").read_text()
+    assert "clever (3 seeds)" in drawn
+    assert "random draws, expected" in drawn
+    assert not (folder / "variants.svg").exists()
+
+
+def test_an_arm_that_is_changed_is_drawn_apart_beside_the_product(tmp_path):
+    folder = tmp_path / "t"
+    for arm in ("latentore", "other", "latentore+descriptors=false"):
+        write(folder, arm, 0, [{"values": {"height": 1.0}}], {"generator": "g-1"})
+    told = summarize(folder, None)
+    assert "Variants: " in told
+    plain, variants = ((folder / f"{name}.svg").read_text() for name in ("curves", "variants"))
+    assert [">other<" in plain, "descriptors=false" in plain] == [True, False]
+    assert [">other<" in variants, "descriptors=false" in variants, ">latentore<" in variants] == [False, True, True]
+    assert "best feasible height" in plain
 
 
 def test_a_campaign_is_judged_by_its_best_feasible_value(tmp_path):

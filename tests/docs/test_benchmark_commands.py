@@ -41,14 +41,20 @@ def test_a_command_is_taken_as_typed(words, monkeypatch):
         importlib.import_module(name).main()
 
 
+def source_of(file):
+    return re.search("<dc:source>(.*?)</dc:source>", file.read_text("utf-8"), re.DOTALL).group(1)
+
+
 @pytest.mark.parametrize("task", ["perovskite_pool", "stiff_and_stable", "band_gap", "stiff_and_light"])
 def test_published_rows_give_the_figures(task, monkeypatch, capsys, tmp_path):
-    """As the command under the table prints them."""
+    """As the command under the table prints them, and the committed figures are of these rows."""
     (words,) = [w for w in TYPED if w[3:] == ["summarize", "--task", task, "--out", "benchmarks/results"]]
     shutil.copytree(ROOT / "benchmarks" / "results" / task, tmp_path / "benchmarks" / "results" / task)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", words[2:])
+    drawn = {file: source_of(file) for file in (tmp_path / "benchmarks").rglob("*.svg")}
     importlib.import_module("benchmarks.__main__").main()
+    assert {file: source_of(file) for file in (tmp_path / "benchmarks").rglob("*.svg")} == drawn
     printed = re.sub(r"-(?=\d)", "", capsys.readouterr().out)  # a distance from a target is a negative utility
     told = (DOCS / "benchmarks.md").read_text().partition(shlex.join(words))[2].partition("\n#")[0]
     head, _, *rows = [re.split(r" *\| *", line)[1:-1] for line in told.splitlines() if line[:1] == "|"]
