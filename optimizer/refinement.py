@@ -132,19 +132,18 @@ def losses(figures: Mapping[str, Any]) -> list[str]:
 
 
 def current_generator(parts: Parts, store: CampaignStore) -> Parts:
-    """`parts` with the generator the ledger says is in use.
+    """`parts` with the generator the ledger says is in use; the same parts where they have it already.
 
     Raises UserError where the campaign was started with another generator than the installed one.
     """
-    records = store.generators()
-    if records and records[0].version != parts.generator.version:
+    base, records = parts.base, store.generators()
+    if records and records[0].version != base.version:
         raise UserError(
-            f"{store.folder}: was started with the generator {records[0].version}, and "
-            f"{parts.generator.version} is installed.",
+            f"{store.folder}: was started with the generator {records[0].version}, and {base.version} is installed.",
             "Install the version that started it, or begin a new campaign with `start: {kind: ledger, path: ...}`.",
         )
-    store.add_generator(parts.generator.version, None, {}, accepted=True)
+    store.add_generator(base.version, None, {}, accepted=True)
     accepted = [record for record in records if record.accepted and record.artifact is not None]
-    if not accepted:
+    if not accepted or accepted[-1].version == parts.generator.version:
         return parts
-    return replace(parts, generator=parts.generator.restored(store.artifacts.get(accepted[-1].artifact or "")))
+    return replace(parts, generator=base.restored(store.artifacts.get(accepted[-1].artifact or "")))

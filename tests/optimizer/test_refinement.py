@@ -154,6 +154,7 @@ def test_an_accepted_generator_is_kept_with_its_weights_and_every_latent(parts, 
     assert resumed.generator.version == second.version
     z = [each.tolist() for each in resumed.generator.encode([SALT])]
     assert z == [each.tolist() for each in refined.generator.encode([SALT])]
+    assert current_generator(refined, store) is refined  # whoever kept the parts of the last round goes on with them
 
 
 def test_the_same_refinement_gives_the_same_weights_and_begins_at_the_first_generator(parts, store, calm_surrogate):
