@@ -28,6 +28,13 @@ def hits_by_call(names: Sequence[str | None], hits: Sequence[str]) -> NDArray[np
     return np.array(found)
 
 
+def last_of(names: Sequence[str | None], hits: Sequence[str]) -> str | None:
+    """The hit that was found last, or the only one that was not; None where more are missing."""
+    missing = [name for name in hits if name not in set(names)]
+    ordered = [name for name in dict.fromkeys(names) if name in set(hits)]
+    return None if len(missing) > 1 else [*ordered, *missing][-1]
+
+
 def level(share: float, hits: int) -> int:
     """How many hits a share of them is, at least one."""
     return max(1, math.ceil(share * hits - 1e-9))

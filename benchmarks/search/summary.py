@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.search import metrics
 from benchmarks.search.curves import OURS, write_curves
+from benchmarks.search.hit_table import hit_table
 from benchmarks.search.panels import panels_of
 from benchmarks.search.progress import progress_curves
 from benchmarks.search.runs import Run, read_run, rows_digest
+from benchmarks.search.written import band, plainly
 from campaigns.errors import UserError
-
-SHARES = (0.25, 0.5, 0.8, 1.0)
-AT_CALLS = (100, 200, 400)
 
 
 def summarize(folder: Path, arms: Sequence[str] | None) -> str:
@@ -38,7 +36,7 @@ def summarize(folder: Path, arms: Sequence[str] | None) -> str:
             raise UserError(f"{folder}: {run.arm} was run with another generator or table.", "Summarise them apart.")
     parts = [_heading(folder, runs)]
     if "hits" in figures:
-        parts += [_hit_table(by_arm, set_name, figures) for set_name in figures["hits"]]
+        parts += [hit_table(by_arm, set_name, figures) for set_name in figures["hits"]]
     else:
         parts.append(_progress_table(by_arm))
     parts.append(_seconds(by_arm))
@@ -73,46 +71,6 @@ def _heading(folder: Path, runs: Sequence[Run]) -> str:
     )
 
 
-def _hit_table(by_arm: Mapping[str, Sequence[Run]], set_name: str, figures: Mapping[str, Any]) -> str:
-    hits, pool = figures["hits"][set_name], int(figures["pool"])
-    counts = [metrics.level(share, len(hits)) for share in SHARES]
-    lines = [
-        f"### {set_name}: {len(hits)} of {pool}",
-        "",
-        "| arm | seeds | "
-        + " | ".join(f"calls to {share:.0%} ({k}); AF" for share, k in zip(SHARES, counts, strict=True))
-        + " | "
-        + " | ".join(f"EF({n})" for n in AT_CALLS)
-        + " | finished |",
-        "|---" * (3 + len(SHARES) + len(AT_CALLS)) + "|",
-        "| random draws, expected | | "
-        + " | ".join(f"{metrics.random_calls_to(k, len(hits), pool):.0f}; 1" for k in counts)
-        + " | "
-        + " | ".join("1" for _ in AT_CALLS)
-        + " | |",
-    ]
-    for arm, runs in by_arm.items():
-        found = [metrics.hits_by_call(run.names, hits) for run in runs]
-        cells = [_calls_cell([metrics.calls_to(f, k) for f in found], k, len(hits), pool) for k in counts]
-        factors = [_factor_cell(runs, found, n, len(hits), pool) for n in AT_CALLS]
-        complete = sum(int(f[-1]) == len(hits) for f in found)
-        lines.append(f"| {arm} | {len(runs)} | {' | '.join([*cells, *factors])} | {complete} |")
-    return "\n".join(lines)
-
-
-def _factor_cell(runs: Sequence[Run], found: Sequence[Any], calls: int, hits: int, pool: int) -> str:
-    pairs = zip(found, runs, strict=True)
-    factors = [metrics.enhancement(f, calls, hits, pool, ended=run.ended) for f, run in pairs]
-    return "not run" if any(map(math.isnan, factors)) else _band(factors, _plain)
-
-
-def _calls_cell(calls: Sequence[float], k: int, hits: int, pool: int) -> str:
-    middle = metrics.median_of_censored(calls)
-    if math.isinf(middle):
-        return f"censored in {sum(map(math.isinf, calls))} of {len(calls)}"
-    return f"{_band(calls, _whole)}; {metrics.acceleration(middle, k, hits, pool):.1f}"
-
-
 def _progress_table(by_arm: Mapping[str, Sequence[Run]]) -> str:
     """Best feasible so far (with two goals the dominated area) at quarters of the budget."""
     budget = max(len(run.rows) for runs in by_arm.values() for run in runs)
@@ -123,26 +81,9 @@ def _progress_table(by_arm: Mapping[str, Sequence[Run]]) -> str:
         "|---" * (2 + len(places)) + "|",
     ]
     for arm, found in curves.items():
-        cells = [_band([-math.inf if np.isnan(c[n - 1]) else float(c[n - 1]) for c in found], _plain) for n in places]
+        cells = [band([-math.inf if np.isnan(c[n - 1]) else float(c[n - 1]) for c in found], plainly) for n in places]
         lines.append(f"| {arm} | {len(found)} | {' | '.join(cells)} |")
     return "\n".join(["### Best feasible so far, as utility (higher is better)", "", *lines])
-
-
-def _band(values: Sequence[float], written: Callable[[float], str]) -> str:
-    """Median, and its 95 % bootstrap band over seeds."""
-    middle = metrics.median_of_censored(values)
-    if len(values) < 2:
-        return written(middle)
-    low, high = metrics.bootstrap_band(values)
-    return f"{written(middle)} ({written(low)} to {written(high)})"
-
-
-def _whole(value: float) -> str:
-    return "censored" if math.isinf(value) else f"{value:.0f}"
-
-
-def _plain(value: float) -> str:
-    return "none" if math.isinf(value) else f"{float(f'{value:.3g}'):.10g}"
 
 
 def _seconds(by_arm: Mapping[str, Sequence[Run]]) -> str:

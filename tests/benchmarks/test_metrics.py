@@ -25,6 +25,12 @@ def test_levels_are_whole_hits(share, hits, k):
     assert metrics.level(share, hits) == k
 
 
+def test_the_last_hit_is_the_one_found_last_or_the_only_one_missed():
+    assert metrics.last_of(["a", None, "x", "c", "b", "a"], ["a", "b", "c"]) == "b"
+    assert metrics.last_of(["a", "x", "c"], ["a", "b", "c"]) == "b"
+    assert metrics.last_of(["a", "x"], ["a", "b", "c"]) is None
+
+
 def test_random_draws_agree_with_drawing():
     pool, hits, k = 30, 5, 2
     rng = np.random.default_rng(0)

@@ -46,6 +46,16 @@ def test_a_pool_is_held_against_random_draws(tmp_path):
     assert not (folder / "variants.svg").exists()
 
 
+def test_the_hit_that_keeps_a_pool_from_being_finished_is_named(tmp_path):
+    folder = tmp_path / "t"
+    for seed, names in enumerate(("abcd", "bacx", "cabd")):
+        write(folder, "clever", seed, [{"name": n, "values": {}} for n in names], POOL)
+    write(folder, "lost", 0, [{"name": "a", "values": {}}], POOL)
+    told = summarize(folder, None)
+    assert "clever: all but one after 3 (3 to 3); found last or not at all: d in 3 of 3." in told
+    assert "lost: all but one" not in told
+
+
 def test_an_arm_that_is_changed_is_drawn_apart_beside_the_product(tmp_path):
     folder = tmp_path / "t"
     for arm in ("latentore", "other", "latentore+descriptors=false"):

@@ -1,0 +1,25 @@
+"""How figures of several runs are written in a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from benchmarks.search.metrics import bootstrap_band, median_of_censored
+
+
+def band(values: Sequence[float], written: Callable[[float], str]) -> str:
+    """Median, and its 95 % bootstrap band over seeds."""
+    middle = median_of_censored(values)
+    if len(values) < 2:
+        return written(middle)
+    low, high = bootstrap_band(values)
+    return f"{written(middle)} ({written(low)} to {written(high)})"
+
+
+def whole(value: float) -> str:
+    return "censored" if math.isinf(value) else f"{value:.0f}"
+
+
+def plainly(value: float) -> str:
+    return "none" if math.isinf(value) else f"{float(f'{value:.3g}'):.10g}"
