@@ -16,6 +16,7 @@ AT_CALLS = (100, 200, 400)
 
 
 def hit_table(by_arm: Mapping[str, Sequence[Run]], set_name: str, figures: Mapping[str, Any]) -> str:
+    """Markdown of one set of hits, an arm a row; `figures` are those of a run's header."""
     hits, pool = figures["hits"][set_name], int(figures["pool"])
     counts = [metrics.level(share, len(hits)) for share in SHARES]
     lines = [

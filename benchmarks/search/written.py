@@ -18,8 +18,10 @@ def band(values: Sequence[float], written: Callable[[float], str]) -> str:
 
 
 def whole(value: float) -> str:
+    """A number of calls; inf is a run that ended before."""
     return "censored" if math.isinf(value) else f"{value:.0f}"
 
 
 def plainly(value: float) -> str:
+    """Three digits; inf is a run that has no such value."""
     return "none" if math.isinf(value) else f"{float(f'{value:.3g}'):.10g}"
