@@ -8,8 +8,9 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
-from threading import Thread, current_thread, main_thread
+from threading import Thread
 
 
 def cores() -> int:
@@ -21,7 +22,7 @@ def worker_pool(workers: int) -> ProcessPoolExecutor:
     """Fresh interpreters: forking a process that runs threads of torch may hang. Ctrl-C ends them without words."""
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start)
-    with interrupts_ignored():  # by the processes that these calls start, until they run `_start`
+    with interrupts_held_back():  # from the processes that these calls start, until they run `_start`
         for _ in range(workers):
             pool.submit(os.getpid)
     return pool
@@ -29,6 +30,7 @@ def worker_pool(workers: int) -> ProcessPoolExecutor:
 
 def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     Thread(target=end_with_parent, daemon=True).start()
 
 
@@ -40,16 +42,17 @@ def end_with_parent() -> None:
 
 
 @contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """Processes started here are born ignoring Ctrl-C, which a terminal sends to all of them."""
-    if current_thread() is not main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def interrupts_held_back() -> Iterator[None]:
+    """Processes started here are born deaf to Ctrl-C, which a terminal sends to all of them; this one hears it after.
+
+    Ignoring it instead while they start would lose it to this process, too.
+    """
+    resource_tracker.ensure_running()  # else the first process to start brings it along, which lets interrupts through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

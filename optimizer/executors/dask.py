@@ -29,7 +29,7 @@ from pydantic import Field, model_validator
 from campaigns.errors import UserError
 from campaigns.records import FailureCode
 from campaigns.spec import Strict
-from campaigns.workers import cores, interrupts_ignored
+from campaigns.workers import cores, interrupts_held_back
 from optimizer.attending import CODES, result_of
 from optimizer.task_process import Answer, attend, end_attended
 
@@ -86,7 +86,7 @@ class DaskWorkers:
 
         cluster: Any = None
         try:
-            with _quiet(), interrupts_ignored():
+            with _quiet(), interrupts_held_back():
                 if self.params.address is None:
                     cluster = _local_cluster(self) if self.params.slurm is None else slurm_cluster(self.params.slurm)
                 where = self.params.address if cluster is None else cluster

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from campaigns.spec import Strict
-from campaigns.workers import cores, interrupts_ignored, one_thread_each
+from campaigns.workers import cores, interrupts_held_back, one_thread_each
 from optimizer.attending import CODES, result_of
 from optimizer.task_process import attend, end_attended
 
@@ -59,7 +59,7 @@ class Processes(ProcessPoolExecutor):
         super().__init__(workers, mp_context=spawn, initializer=initializer, initargs=initargs)
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        with interrupts_ignored(), one_thread_each():  # it starts processes
+        with interrupts_held_back(), one_thread_each():  # it starts processes
             return super().submit(fn, *args, **kwargs)
 
     def abandon(self) -> None:
