@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,20 +39,12 @@ def element_volumes(codes: Codes) -> NDArray[np.float64]:
 
 @cache
 def exchange_weights() -> NDArray[np.float64]:
-    """How often elements take each other's place in known compounds, by atomic numbers.
+    """How often elements take each other's place in known compounds, by atomic numbers, `[104, 104]`.
 
-    The pair probabilities of G. Hautier et al. (Inorg. Chem. 50, 656, 2011) through pymatgen, summed over ions of equal
-    charge. Takes seconds, once in a process.
+    Read from `data/exchanges.npz`; `generative.exchange_build.exchange_weights` computes it and names the source.
     """
-    from pymatgen.analysis.structure_prediction.substitution_probability import SubstitutionProbability
-
-    table = SubstitutionProbability()
-    weights = np.zeros((len(SYMBOLS) + 1, len(SYMBOLS) + 1))
-    for ion in table.species:
-        for other in table.species:
-            if ion.oxi_state == other.oxi_state and ion.element != other.element:
-                weights[ion.Z, other.Z] += table.prob(ion, other)
-    return weights
+    with np.load(Path(__file__).parent / "data" / "exchanges.npz") as table:
+        return table["weights"]
 
 
 @cache

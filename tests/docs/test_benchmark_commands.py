@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import importlib
+import io
 import re
 import shutil
 import sys
@@ -54,17 +57,29 @@ SECTIONS = {
 }
 
 
-@pytest.mark.parametrize(("heading", "task"), SECTIONS.items(), ids=SECTIONS)
-def test_published_rows_give_the_figures(heading, task, monkeypatch, capsys, tmp_path):
-    """As `summarize` prints them, and the committed figures are of these rows."""
+@pytest.fixture(scope="module")
+def summaries(tmp_path_factory):
+    """Of a task: what `summarize` prints, and the figures that it draws of the committed rows."""
+    return functools.cache(lambda task: summarized(task, tmp_path_factory.mktemp(task)))
+
+
+def summarized(task, folder):
     (words,) = [w for w in TYPED if w[3:] == ["summarize", "--task", task, "--out", "benchmarks/results"]]
-    shutil.copytree(ROOT / "benchmarks" / "results" / task, tmp_path / "benchmarks" / "results" / task)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", words[2:])
-    drawn = {file: source_of(file) for file in (tmp_path / "benchmarks").rglob("*.svg")}
-    importlib.import_module("benchmarks.__main__").main()
-    assert {file: source_of(file) for file in (tmp_path / "benchmarks").rglob("*.svg")} == drawn
-    printed = re.sub(r"-(?=\d)", "", capsys.readouterr().out)  # a distance from a target is a negative utility
+    results = folder / "benchmarks" / "results" / task
+    shutil.copytree(ROOT / "benchmarks" / "results" / task, results)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", words[2:])
+        importlib.import_module("benchmarks.__main__").main()
+    return out.getvalue(), {file.name: source_of(file) for file in results.glob("*.svg")}
+
+
+@pytest.mark.parametrize(("heading", "task"), SECTIONS.items(), ids=SECTIONS)
+def test_published_rows_give_the_figures(heading, task, summaries):
+    """As `summarize` prints them, and the committed figures are of these rows."""
+    printed, drawn = summaries(task)
+    printed = re.sub(r"-(?=\d)", "", printed)  # a distance from a target is a negative utility
+    assert drawn == {file.name: source_of(file) for file in (ROOT / "benchmarks" / "results" / task).glob("*.svg")}
     told = (DOCS / "benchmarks.md").read_text().partition(f"\n{heading}\n")[2].partition("\n#")[0]
     head, _, *rows = [re.split(r" *\| *", line)[1:-1] for line in told.splitlines() if line[:1] == "|"]
     assert len(rows) >= 3

@@ -5,7 +5,15 @@ import pytest
 from prototypes import PROTOTYPES
 
 from campaigns.elements import SYMBOLS
-from generative.augmentation import Augmentation, element_volumes, exchange_chances, substitute, substituted
+from generative import exchange_build
+from generative.augmentation import (
+    Augmentation,
+    element_volumes,
+    exchange_chances,
+    exchange_weights,
+    substitute,
+    substituted,
+)
 from generative.datasets import MAX_ORBITS, Codes, stack
 from generative.lattice_shape import SYSTEMS
 from generative.representations.wyckoff import WyckoffRepresentation, crystal_of
@@ -44,6 +52,10 @@ def test_volume_follows_the_sizes_of_the_atoms(codes):
         before, after = crystal_of(code), crystal_of(relative)
         growth = sum(VOLUMES[s.specie.Z] for s in after) / sum(VOLUMES[s.specie.Z] for s in before)
         assert after.volume / before.volume == pytest.approx(growth, rel=1e-6)
+
+
+def test_the_committed_table_is_what_pymatgen_gives():
+    np.testing.assert_allclose(exchange_weights(), exchange_build.exchange_weights(), rtol=1e-12)
 
 
 def test_elements_are_exchanged_for_those_found_in_their_place():

@@ -22,7 +22,6 @@ import torch
 import torch._dynamo  # an optimiser asks for it: once here, not in every child
 
 import optimizer.refinement as refinement
-from generative.augmentation import exchange_weights
 from generative.models.wyckoff_vae import WyckoffVae
 from optimizer import cli, export, loop  # noqa: F401  loaded before the first fork
 from optimizer.references import ReferenceTable
@@ -73,7 +72,6 @@ def live(moment: list[Any] | None, arguments: list[str]) -> None:
 
 def main() -> None:
     cut_short()
-    exchange_weights()
     ReferenceTable.load()
     with open(sys.argv[1]) as file:
         moments = json.load(file)
