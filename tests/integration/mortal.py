@@ -24,6 +24,7 @@ import torch._dynamo  # an optimiser asks for it: once here, not in every child
 import optimizer.refinement as refinement
 from generative.models.wyckoff_vae import WyckoffVae
 from optimizer import cli, export, loop  # noqa: F401  loaded before the first fork
+from optimizer.known_hull import known_hull
 from optimizer.references import ReferenceTable
 
 torch.set_num_threads(1)
@@ -72,7 +73,7 @@ def live(moment: list[Any] | None, arguments: list[str]) -> None:
 
 def main() -> None:
     cut_short()
-    ReferenceTable.load()
+    known_hull(ReferenceTable.load())
     with open(sys.argv[1]) as file:
         moments = json.load(file)
     for moment in moments:
