@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.search import metrics
 from benchmarks.search.runs import Run
-from benchmarks.search.written import band, plainly, whole
+from benchmarks.search.written import band, calls_band, plainly, whole
 
 SHARES = (0.25, 0.5, 0.8, 1.0)
 AT_CALLS = (100, 200, 400)
@@ -62,6 +62,5 @@ def _factor_cell(runs: Sequence[Run], found: Sequence[Any], calls: int, hits: in
 
 def _calls_cell(calls: Sequence[float], k: int, hits: int, pool: int) -> str:
     middle = metrics.median_of_censored(calls)
-    if math.isinf(middle):
-        return f"censored in {sum(map(math.isinf, calls))} of {len(calls)}"
-    return f"{band(calls, whole)}; {metrics.acceleration(middle, k, hits, pool):.1f}"
+    faster = "" if math.isinf(middle) else f"; {metrics.acceleration(middle, k, hits, pool):.1f}"
+    return calls_band(calls) + faster

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.search.curves import OURS, write_curves
 from benchmarks.search.hit_table import hit_table
 from benchmarks.search.panels import panels_of
 from benchmarks.search.progress import progress_curves
 from benchmarks.search.runs import Run, read_run, rows_digest
-from benchmarks.search.written import band, plainly
+from benchmarks.search.written import band, calls_band, plainly
 from campaigns.errors import UserError
+
+SHOWN = 5e-4  # half of the last digit that a table shows of a value near 1
 
 
 def summarize(folder: Path, arms: Sequence[str] | None) -> str:
@@ -38,7 +41,7 @@ def summarize(folder: Path, arms: Sequence[str] | None) -> str:
     if "hits" in figures:
         parts += [hit_table(by_arm, set_name, figures) for set_name in figures["hits"]]
     else:
-        parts.append(_progress_table(by_arm))
+        parts.append(_progress_table(by_arm, figures.get("optimum")))
     parts.append(_seconds(by_arm))
     return "\n\n".join([*parts, *_figures(folder, by_arm)])
 
@@ -71,19 +74,28 @@ def _heading(folder: Path, runs: Sequence[Run]) -> str:
     )
 
 
-def _progress_table(by_arm: Mapping[str, Sequence[Run]]) -> str:
-    """Best feasible so far (with two goals the dominated area) at quarters of the budget."""
+def _progress_table(by_arm: Mapping[str, Sequence[Run]], optimum: float | None) -> str:
+    """Best feasible so far (with two goals the dominated area) at quarters of the budget, and calls to the optimum
+    where it is known."""
     budget = max(len(run.rows) for runs in by_arm.values() for run in runs)
     places = [math.ceil(budget * share) for share in (0.25, 0.5, 0.75, 1.0)]
     curves = progress_curves(by_arm, budget)
+    known = [] if optimum is None else [f"calls to {plainly(optimum)}"]
     lines = [
-        "| arm | seeds | " + " | ".join(f"after {n}" for n in places) + " |",
-        "|---" * (2 + len(places)) + "|",
+        "| arm | seeds | " + " | ".join([*(f"after {n}" for n in places), *known]) + " |",
+        "|---" * (2 + len(places) + len(known)) + "|",
     ]
     for arm, found in curves.items():
         cells = [band([-math.inf if np.isnan(c[n - 1]) else float(c[n - 1]) for c in found], plainly) for n in places]
+        cells += [] if optimum is None else [calls_band([_calls_to(c, optimum) for c in found])]
         lines.append(f"| {arm} | {len(found)} | {' | '.join(cells)} |")
     return "\n".join(["### Best feasible so far, as utility (higher is better)", "", *lines])
+
+
+def _calls_to(curve: NDArray[np.float64], level: float) -> float:
+    """Calls until a curve is there, to the digits that a table shows; inf where it never is."""
+    there = np.flatnonzero(curve >= level - SHOWN)
+    return float(there[0] + 1) if len(there) else math.inf
 
 
 def _seconds(by_arm: Mapping[str, Sequence[Run]]) -> str:

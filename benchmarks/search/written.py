@@ -22,6 +22,13 @@ def whole(value: float) -> str:
     return "censored" if math.isinf(value) else f"{value:.0f}"
 
 
+def calls_band(calls: Sequence[float]) -> str:
+    """The same of numbers of calls; where most runs ended before, how many did."""
+    if math.isinf(median_of_censored(calls)):
+        return f"censored in {sum(map(math.isinf, calls))} of {len(calls)}"
+    return band(calls, whole)
+
+
 def plainly(value: float) -> str:
     """Three digits; inf is a run that has no such value."""
     return "none" if math.isinf(value) else f"{float(f'{value:.3g}'):.10g}"

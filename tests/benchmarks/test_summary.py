@@ -75,6 +75,18 @@ def test_a_campaign_is_judged_by_its_best_feasible_value(tmp_path):
     assert "| climber | 1 | 1 | 1 | 3 | 3 |" in summarize(folder, None)
 
 
+def test_calls_to_a_known_optimum_are_told(tmp_path):
+    folder = tmp_path / "t"
+    for seed, heights in enumerate(((0.2, 1.0), (1.0, 0.3), (0.5, 0.9996))):
+        write(folder, "climber", seed, [{"values": {"height": h}} for h in heights], {"optimum": 1.0})
+        write(folder, "walker", seed, [{"values": {"height": min(h, 0.99)}} for h in heights], {"optimum": 1.0})
+    told = summarize(folder, None)
+    assert "| after 2 | calls to 1 |" in told
+    climber, walker = (next(x for x in told.splitlines() if x.startswith(f"| {a} |")) for a in ("climber", "walker"))
+    assert climber.endswith("| 2 (1 to 2) |")
+    assert walker.endswith("| censored in 3 of 3 |")
+
+
 def test_runs_of_different_generators_are_not_mixed(tmp_path):
     folder = tmp_path / "t"
     write(folder, "one", 0, [{"values": {"height": 1.0}}], {"generator": "g-1"})

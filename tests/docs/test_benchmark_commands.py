@@ -52,6 +52,7 @@ SECTIONS = {
     "### Stiff and stable": "stiff_and_stable",
     "### A band gap of 1.4 eV": "band_gap",
     "### Stiff and light": "stiff_and_light",
+    "### A closed form": "closed_form",
     "#### Perovskites, a part taken away": "perovskite_pool",
     "#### Stiff and stable, a part taken away": "stiff_and_stable",
 }
