@@ -40,8 +40,11 @@ def level(share: float, hits: int) -> int:
     return max(1, math.ceil(share * hits - 1e-9))
 
 
-def calls_to(found: NDArray[np.int64], k: int) -> float:
-    """Calls to the k-th hit; inf where the run ended before it."""
+def calls_to(found: NDArray[np.int64] | NDArray[np.float64], k: float) -> float:
+    """Calls to the k-th hit, or to a level k of what only grows; inf where the run ended before it.
+
+    `found[n]` is what there is after n calls.
+    """
     reached = np.flatnonzero(found >= k)
     return float(reached[0]) if len(reached) else math.inf
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.search.curves import OURS, write_curves
 from benchmarks.search.hit_table import hit_table
+from benchmarks.search.metrics import calls_to
 from benchmarks.search.panels import panels_of
 from benchmarks.search.progress import progress_curves
 from benchmarks.search.runs import Run, read_run, rows_digest
@@ -87,15 +87,13 @@ def _progress_table(by_arm: Mapping[str, Sequence[Run]], optimum: float | None) 
     ]
     for arm, found in curves.items():
         cells = [band([-math.inf if np.isnan(c[n - 1]) else float(c[n - 1]) for c in found], plainly) for n in places]
-        cells += [] if optimum is None else [calls_band([_calls_to(c, optimum) for c in found])]
+        cells += (
+            []
+            if optimum is None
+            else [calls_band([calls_to(np.insert(c, 0, -np.inf), optimum - SHOWN) for c in found])]
+        )
         lines.append(f"| {arm} | {len(found)} | {' | '.join(cells)} |")
     return "\n".join(["### Best feasible so far, as utility (higher is better)", "", *lines])
-
-
-def _calls_to(curve: NDArray[np.float64], level: float) -> float:
-    """Calls until a curve is there, to the digits that a table shows; inf where it never is."""
-    there = np.flatnonzero(curve >= level - SHOWN)
-    return float(there[0] + 1) if len(there) else math.inf
 
 
 def _seconds(by_arm: Mapping[str, Sequence[Run]]) -> str:

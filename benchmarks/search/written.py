@@ -23,7 +23,7 @@ def whole(value: float) -> str:
 
 
 def calls_band(calls: Sequence[float]) -> str:
-    """The same of numbers of calls; where most runs ended before, how many did."""
+    """Median and band of numbers of calls; where most runs ended before, how many did."""
     if math.isinf(median_of_censored(calls)):
         return f"censored in {sum(map(math.isinf, calls))} of {len(calls)}"
     return band(calls, whole)

@@ -31,6 +31,14 @@ def test_ctrl_c_while_a_process_starts_is_heard_after():
     assert [*deaf, born_deaf()] == [True, False]
 
 
+def test_nor_does_the_first_process_of_all_hear_it():
+    """Which multiprocessing starts a tracker before, whose start lets interrupts through."""
+    first = "from multiprocessing import resource_tracker; from campaigns.workers import interrupts_held_back"
+    script = f"{first}\nwith interrupts_held_back():\n    resource_tracker.getfd()\n    {MASK}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
 def interrupted() -> None:
     signal.raise_signal(signal.SIGINT)
 

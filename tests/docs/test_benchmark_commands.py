@@ -67,7 +67,8 @@ def summaries(tmp_path_factory):
 def summarized(task, folder):
     (words,) = [w for w in TYPED if w[3:] == ["summarize", "--task", task, "--out", "benchmarks/results"]]
     results = folder / "benchmarks" / "results" / task
-    shutil.copytree(ROOT / "benchmarks" / "results" / task, results)
+    rows = ROOT / "benchmarks" / "results" / task
+    shutil.copytree(rows, results, ignore=shutil.ignore_patterns("*.svg"))  # so that what is there is drawn here
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
         patch.chdir(folder)
         patch.setattr(sys, "argv", words[2:])
@@ -84,7 +85,7 @@ def test_published_rows_give_the_figures(heading, task, summaries):
     told = (DOCS / "benchmarks.md").read_text().partition(f"\n{heading}\n")[2].partition("\n#")[0]
     head, _, *rows = [re.split(r" *\| *", line)[1:-1] for line in told.splitlines() if line[:1] == "|"]
     assert len(rows) >= 3
-    after_calls = [place for place, title in enumerate(head) if title[:1].isdigit()]
+    after_calls = [at for at, title in enumerate(head) if title[:1].isdigit() or title == "calls to the optimum"]
     compared = 0
     for row in rows:
         name = row[0]
