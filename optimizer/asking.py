@@ -52,7 +52,7 @@ def ask_campaign(
     folder: Path,
     run_folder: Path,
     n: int,
-    out: Path | None = None,
+    out: str | Path | None = None,
     vasp: str | None = None,
     again: bool = False,
     report: Report = lambda text: None,
@@ -66,14 +66,14 @@ def ask_campaign(
     oracle = external_oracle(spec)
     inputs = None if vasp is None else vasp_set(vasp)
     if out is not None:
-        check_free(out)
+        check_free(Path(out))
     parts = build(spec, folder)
     try:
         with open_or_create(parts, run_folder) as store, store.lock(take_over=take_over), one_thread():
             store.adopt(spec)
             session = _Asking(current_generator(parts, store), store, report)
             wanted = [each for each in store.awaited() if each.handed_out_at] if again else session.ready(n)
-            place, notes = out or free_folder(run_folder), []
+            place, notes = Path(out) if out else free_folder(run_folder), []
             if wanted:
                 crystals = {c.id: c.crystal for c in store.candidates()}
                 files = [HandedOut(w.candidate_id, final_crystal(w.stages, crystals[w.candidate_id])) for w in wanted]

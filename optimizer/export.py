@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
 
+from campaigns.errors import UserError
 from campaigns.owner import Owner
 from campaigns.records import Measured
 from campaigns.spec import dump_spec
 from campaigns.store import CampaignStore
-from optimizer.export_formats import USUAL, Listing, write_formats
+from optimizer.export_formats import USUAL, Listing, not_of_lists, write_formats
 from optimizer.ranking import Ranked, Ranking, rank_candidates
 from optimizer.status import failures_by_stage
 from optimizer.swap import replace_folder
@@ -49,10 +50,14 @@ def export_campaign(
 ) -> ExportReport:
     """Rank the campaign's candidates and write the list to `folder` (by default `export/` in the run folder).
 
-    `formats` are keys of `export_formats.WRITERS`. The folder is replaced as a whole.
-    See `rank_candidates` for the order and for what is left out.
+    `formats` are keys of `export_formats.WRITERS`. An older list is replaced as a whole; what somebody put beside it
+    in `export/` stays. See `rank_candidates` for the order and for what is left out.
+
+    Raises UserError for a folder that holds anything but an older list of this campaign.
     """
     place = store.folder / "export" if folder is None else folder
+    if folder is not None:
+        _check_replaceable(place, store.spec.name)
     ranking = rank_candidates(store, novelty)
     place.parent.mkdir(parents=True, exist_ok=True)
     me = Owner.this_process()
@@ -62,10 +67,34 @@ def export_campaign(
         partial.mkdir(parents=True)
         listing = _listing(store, ranking)
         write_formats(partial, listing, formats)
+        _carry_over(place, partial, store.spec.name)
         replace_folder(partial, place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return ExportReport(place, ranking, listing.document)
+
+
+def _check_replaceable(place: Path, campaign: str) -> None:
+    """Raises UserError where the list would take the place of anything but an older one."""
+    if place.is_dir():
+        for path in not_of_lists(place, campaign):
+            name = path.relative_to(place).as_posix()
+            raise UserError(f"{place}: holds {name!r}, and would be replaced.", "Give a new folder as --out.")
+        if place.samefile(Path.cwd()):
+            raise UserError(f"{place}: is the folder you are in, and would be replaced.", "Give a new folder as --out.")
+    elif place.exists():
+        raise UserError(f"{place}: is a file.", "Give a folder as --out.")
+
+
+def _carry_over(old: Path, new: Path, campaign: str) -> None:
+    """Notes, pictures and sessions of viewers that somebody saved beside an older list."""
+    for path in not_of_lists(old, campaign):
+        goal = new / path.relative_to(old)
+        goal.parent.mkdir(exist_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, goal, symlinks=True)
+        else:
+            shutil.copy2(path, goal, follow_symlinks=False)
 
 
 def _sweep(place: Path, me: Owner) -> None:

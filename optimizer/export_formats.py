@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from optimizer.ranking import Ranked
 
-LISTS = re.compile(r"ranking\.(csv|json)|cif|candidates\.(extxyz|db)|.*\.zip")
-"""Names of what is written."""
+OF_LISTS = re.compile(r"ranking\.(csv|json)|cif(/\d{3,}_[^/]+\.cif)?|candidates\.(extxyz|db)")
+"""Paths of what is written, but for the archive, which has the campaign's name."""
 USUAL = ("csv", "json", "cif", "extxyz")
 CONTENTS = {
     "ranking.csv": "one line per candidate, best first; units stand at the end of the columns' names",
@@ -67,6 +67,13 @@ def chosen_formats(names: Sequence[str]) -> tuple[str, ...]:
         if name not in WRITERS:
             raise UnknownChoiceError("--format", name, list(WRITERS))
     return tuple(dict.fromkeys(names))
+
+
+def not_of_lists(folder: Path, campaign: str) -> list[Path]:
+    """What stands in `folder` or its `cif` and was not written by an export of this campaign."""
+    found = [path for place in (folder, folder / "cif") if place.is_dir() for path in sorted(place.iterdir())]
+    ours = f"{campaign}.zip"
+    return [path for path in found if path.name != ours and not OF_LISTS.fullmatch(path.relative_to(folder).as_posix())]
 
 
 def write_formats(folder: Path, listing: Listing, formats: Sequence[str]) -> None:

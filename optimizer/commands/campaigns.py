@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from campaigns.errors import CampaignInterrupted, UserError
+from campaigns.errors import CampaignInterrupted
 from optimizer.campaign_files import run_folder
 from optimizer.commands.arguments import Campaign, Json, Run, RunsDir, TakeOver, load, open_run, print_json
 
@@ -156,7 +156,11 @@ def export(
         str, typer.Option("--format", help="Some of csv, json, cif, extxyz, ase-db, zip, joined by commas.")
     ] = "csv,json,cif,extxyz",
     out: Annotated[
-        Path | None, typer.Option(help="A folder, replaced as a whole; RUN/export where absent.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="A new folder, or one with an older list, replaced as a whole; RUN/export where absent.",
+            show_default=False,
+        ),
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     as_json: Json = False,
@@ -168,8 +172,6 @@ def export(
     from optimizer.export_formats import chosen_formats
 
     chosen = chosen_formats(formats.replace(",", " ").split())
-    if out is not None:
-        check_replaceable(out)
     with open_run(run, runs_dir) as store:
         from optimizer.export import export_campaign
         from optimizer.known import known_to
@@ -181,19 +183,6 @@ def export(
         from optimizer.display import print_ranking
 
         print_ranking(report.document, report.folder)
-
-
-def check_replaceable(folder: Path) -> None:
-    """Raises UserError for a folder that holds anything but an older list."""
-    from optimizer.export_formats import LISTS
-
-    if folder.is_file():
-        raise UserError(f"{folder}: is a file.", "Give a folder as --out.")
-    strange = [path.name for path in folder.iterdir() if not LISTS.fullmatch(path.name)] if folder.is_dir() else []
-    if strange:
-        raise UserError(
-            f"{folder}: holds {sorted(strange)[0]!r}, and would be replaced.", "Give a new folder as --out."
-        )
 
 
 def verify(

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 15
 FIRST_WORKER_SECONDS = 60.0
 IN_QUEUE_SECONDS = 24 * 3600.0
+JOBS_COUNTED_SECONDS = 30.0
 
 
 class Slurm(Strict):
@@ -92,7 +93,7 @@ class DaskWorkers:
                 where = self.params.address if cluster is None else cluster
                 client = Client(where, timeout=CONNECT_SECONDS, set_as_default=False)
                 if self.params.slurm is not None:
-                    cluster.scale(jobs=self.params.slurm.jobs)
+                    _keep_jobs(cluster, self.params.slurm.jobs)
                 elif cluster is not None:
                     client.register_plugin(_interrupts_ignored_by_workers())
             with _quiet():  # a second Ctrl-C ends the waiting
@@ -254,6 +255,23 @@ def slurm_cluster(slurm: Slurm) -> Any:
         worker_extra_args=["--memory-limit", "0"],
         python=sys.executable,
     )
+
+
+def _keep_jobs(cluster: Any, jobs: int) -> None:
+    """Submit them, and again each that Slurm ends, at its walltime or with its node.
+
+    By itself a cluster of dask-jobqueue submits each once (its issue 122). A job whose worker never came is not
+    submitted again: what is wrong with it would be wrong with the next.
+    """
+    from tornado.ioloop import PeriodicCallback
+
+    def watch() -> None:
+        again = PeriodicCallback(partial(cluster.scale, jobs=jobs), 1000 * JOBS_COUNTED_SECONDS)
+        cluster.periodic_callbacks["jobs"] = again  # ends with the cluster
+        again.start()
+
+    cluster.scale(jobs=jobs)
+    cluster.loop.add_callback(watch)
 
 
 def build(params: Params, context: ExecutorContext) -> DaskWorkers:

@@ -14,6 +14,7 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
+from campaigns.errors import UserError
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
 from campaigns.spec import parse_spec
 from campaigns.store import CampaignStore
@@ -235,9 +236,10 @@ def test_nothing_evaluated_gives_an_empty_table(make_store):
 def test_a_new_export_replaces_the_old_one_whole(make_store, monkeypatch):
     store = make_store({"a": (rock_salt("Mg", "O", 4.2), values(150))})
     folder = export_campaign(store, novelty=nothing_is_known).folder
-    (folder / "stale.txt").write_text("from the export before")
+    stale = folder / "cif" / "001_NaCl_before.cif"
+    stale.write_text("from the export before")
     export_campaign(store, novelty=nothing_is_known)
-    assert not (folder / "stale.txt").exists()
+    assert not stale.exists()
 
     def broken(crystal: Structure) -> Novelty:
         raise RuntimeError("stopped half way")
@@ -246,6 +248,37 @@ def test_a_new_export_replaces_the_old_one_whole(make_store, monkeypatch):
         export_campaign(store, novelty=broken)
     assert (folder / "ranking.csv").is_file()
     assert sorted(path.name for path in folder.parent.iterdir() if "export" in path.name) == ["export"]
+
+
+def test_what_somebody_saved_beside_the_list_stays(make_store):
+    store = make_store({"a": (rock_salt("Mg", "O", 4.2), values(150))})
+    folder = export_campaign(store, novelty=nothing_is_known).folder
+    (folder / "dft").mkdir()
+    saved = [folder / name for name in ("notes.txt", "cif/001_MgO_a.vesta", "dft/OUTCAR")]
+    for path in saved:
+        path.write_text("days of work")
+    export_campaign(store, novelty=nothing_is_known)
+    assert [path.read_text() for path in saved] == ["days of work"] * 3
+    assert (folder / "ranking.csv").is_file()
+
+
+@pytest.mark.parametrize("theirs", ["OUTCAR", "cif/mine.cif", "raw_data.zip", "dft/INCAR"])
+def test_a_folder_with_anything_but_a_list_is_not_replaced(make_store, tmp_path, theirs):
+    store = make_store({"a": (rock_salt("Mg", "O", 4.2), values(150))})
+    path = tmp_path / "results" / theirs
+    path.parent.mkdir(parents=True)
+    path.write_text("days of work")
+    with pytest.raises(UserError, match="would be replaced"):
+        export_campaign(store, novelty=nothing_is_known, folder=tmp_path / "results")
+    assert [each for each in (tmp_path / "results").rglob("*") if each.is_file()] == [path]
+
+
+def test_the_folder_one_is_in_is_not_replaced(make_store, tmp_path, monkeypatch):
+    store = make_store({"a": (rock_salt("Mg", "O", 4.2), values(150))})
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UserError, match="the folder you are in"):
+        export_campaign(store, novelty=nothing_is_known, folder=Path())
 
 
 def test_folders_are_swapped_where_names_cannot_be_exchanged(tmp_path, monkeypatch):

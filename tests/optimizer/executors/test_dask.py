@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import worker_deeds
+from dask import config as dask_config
 
 from optimizer.executors import dask
 from optimizer.executors.dask import Params, Slurm
@@ -77,6 +79,22 @@ def test_work_is_done_in_jobs_that_end_with_the_campaign(on_path, monkeypatch):
         executor.shutdown(wait=True, cancel_futures=True)
     jobs = (on_path / "jobs").read_text().split()
     assert len(jobs) == 1
+
+
+def test_a_job_that_slurm_ends_is_submitted_again(on_path, monkeypatch):
+    monkeypatch.setattr(dask, "IN_QUEUE_SECONDS", 60.0)
+    monkeypatch.setattr(dask, "JOBS_COUNTED_SECONDS", 0.5)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    with dask_config.set({"distributed.deploy.lost-worker-timeout": "500ms"}):
+        workers = dask.build(Params(slurm=Slurm(jobs=1)), ExecutorContext(None))
+        executor = workers.start(worker_deeds.start, ("hello",))
+        try:
+            first = (on_path / "jobs").read_text().split()
+            os.killpg(int(first[0]), signal.SIGKILL)  # the walltime is over
+            assert executor.submit(worker_deeds.what_it_started_with).result(120) == ["hello"]
+            assert len((on_path / "jobs").read_text().split()) == len(first) + 1 == 2
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
 def test_a_scheduler_that_runs_stays_with_its_workers(tmp_path):
