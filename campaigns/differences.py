@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,19 @@ def spec_changes(old: CampaignSpec, new: CampaignSpec, folder: Path) -> list[tup
                 )
             changed.append((where, before, after))
     return changed
+
+
+def check_same_oracles(answered: Iterable[tuple[str, str]], oracles: Mapping[str, str], folder: Path) -> None:
+    """Raises LedgerError where an oracle (stage -> version) is not the one whose answers (stage, version) are kept.
+
+    One surrogate and one ranking would take the values of both for the same thing.
+    """
+    for stage, version in sorted(answered):
+        if (now := oracles.get(stage, version)) != version:
+            raise LedgerError(
+                f"{stage}: is {now!r} now, but the campaign in {folder} has values of {version!r}.",
+                "Bring back the file or the package that it was, or give the campaign another `name`.",
+            )
 
 
 def differences(old: Any, new: Any, path: str) -> Iterable[tuple[str, Any, Any]]:

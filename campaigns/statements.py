@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, delet
 from sqlalchemy.exc import IntegrityError
 
 from campaigns.errors import LedgerError
-from campaigns.ledger import GeneratorRecord
+from campaigns.ledger import GeneratorRecord, Spent
 from campaigns.rows import generator_row
 from campaigns.tables import candidates, generators, latents, meta, outcomes, rounds
 
@@ -48,6 +48,24 @@ def calls_of(connection: Connection, stage: str) -> int:
     """How many candidates have entered it."""
     query = select(func.count(outcomes.c.candidate_id.distinct())).where(outcomes.c.stage == stage)
     return connection.execute(query).scalar_one()
+
+
+def answered_by(connection: Connection) -> list[tuple[str, str]]:
+    """Every stage with every version of its oracle that outcomes are of."""
+    query = select(outcomes.c.stage, outcomes.c.oracle_version).distinct()
+    return [(row.stage, row.oracle_version) for row in connection.execute(query)]
+
+
+def spent_of(connection: Connection, dearest_stage: str) -> Spent:
+    stage = outcomes.c.stage
+    query = select(stage, func.count(), func.count(outcomes.c.failure), func.sum(outcomes.c.seconds)).group_by(stage)
+    found = connection.execute(query.order_by(func.min(outcomes.c.position), stage)).all()
+    return Spent(
+        calls=calls_of(connection, dearest_stage),
+        stage_counts={name: count for name, count, _, _ in found},
+        stage_failures={name: failed for name, _, failed, _ in found},
+        stage_seconds={name: seconds for name, _, _, seconds in found},
+    )
 
 
 def proposed_crystal(connection: Connection, candidate_id: str) -> str:

@@ -16,16 +16,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from campaigns import leases
 from campaigns.artifacts import Artifacts, write_durably
 from campaigns.awaited import end_awaited, hand_out, read_awaited, versions_awaited, write_awaited
-from campaigns.differences import spec_changes
+from campaigns.differences import check_same_oracles, spec_changes
 from campaigns.errors import CampaignLockedError, LedgerError
 from campaigns.ledger import Awaited, Claimed, Event, GeneratorRecord, Latent, Lease, RoundRecord, Spent
 from campaigns.migrations import create_schema, migrate
@@ -35,6 +35,7 @@ from campaigns.records import Candidate, StageOutcome
 from campaigns.rows import candidate_row, latent_rows, outcome_rows, read_candidate, read_outcomes
 from campaigns.spec import CampaignSpec, dump_spec, parse_spec
 from campaigns.statements import (
+    answered_by,
     calls_of,
     drop_outcome,
     event_row,
@@ -46,6 +47,7 @@ from campaigns.statements import (
     phase_done,
     proposed_crystal,
     replace_latents,
+    spent_of,
     to_place,
 )
 from campaigns.tables import candidates, events, generators, latents, meta, outcomes, rounds
@@ -147,13 +149,14 @@ class CampaignStore:
         """The oracle kind whose entries count as calls."""
         return self._dearest_stage
 
-    def adopt(self, spec: CampaignSpec) -> bool:
-        """Go on with `spec`; True where it changes anything.
+    def adopt(self, spec: CampaignSpec, oracles: Mapping[str, str] = MappingProxyType({})) -> bool:
+        """Go on with `spec` and these oracles, stage -> version; True where it changes anything.
 
-        Only MAY_CHANGE may differ; a change is an event and goes into the resolved copy. Raises LedgerError
-        naming the first other key that differs: the ledger would no longer be the record of one campaign.
+        Only MAY_CHANGE may differ; a change is an event and goes into the resolved copy. Raises LedgerError naming
+        the first other key that differs, or an oracle with another version than that whose values are here: the
+        ledger would no longer be the record of one campaign.
         """
-        changed = spec_changes(self._spec, spec, self.folder)
+        changed = self._differences(spec, oracles)
         if not changed:
             return False
         message = "; ".join(f"{where}: {was!r} -> {value!r}" for where, was, value in changed)
@@ -163,6 +166,11 @@ class CampaignStore:
         self._spec = spec
         self._heal_copy()
         return True
+
+    def _differences(self, spec: CampaignSpec, oracles: Mapping[str, str]) -> list[tuple[str, Any, Any]]:
+        with self._read() as connection:
+            check_same_oracles(answered_by(connection), oracles, self.folder)
+        return spec_changes(self._spec, spec, self.folder)
 
     def _heal_copy(self) -> None:
         """Write campaign.yaml where it is missing or stale (a kill between the ledger and the copy)."""
@@ -243,17 +251,17 @@ class CampaignStore:
         return self._mine
 
     @contextmanager
-    def take_part(self, spec: CampaignSpec) -> Iterator[None]:
+    def take_part(self, spec: CampaignSpec, oracles: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
         """Measure what the driver of this campaign proposes: `claim` and `record`, with `renew_leases` meanwhile.
 
-        Raises LedgerError where the ledger lies in a file, which one process drives, and where `spec` differs in what
-        decides a number, as `adopt` does.
+        Raises LedgerError where the ledger lies in a file, which one process drives, and where `spec` or `oracles`
+        differ in what decides a number, as `adopt` does.
         """
         if not self.shared:
             raise LedgerError(
                 f"{self.folder}: its ledger is a file, which one process uses.", "Begin a campaign that has a `ledger`."
             )
-        spec_changes(self._spec, spec, self.folder)
+        self._differences(spec, oracles)
         self._mine, self._takes_part = Owner.this_process(), True
         try:
             yield
@@ -427,19 +435,8 @@ class CampaignStore:
 
     def spent(self) -> Spent:
         """What has been spent so far."""
-        stage = outcomes.c.stage
-        query = select(stage, func.count(), func.count(outcomes.c.failure), func.sum(outcomes.c.seconds)).group_by(
-            stage
-        )
         with self._read() as connection:
-            found = connection.execute(query.order_by(func.min(outcomes.c.position), stage)).all()
-            calls = calls_of(connection, self._dearest_stage)
-        return Spent(
-            calls=calls,
-            stage_counts={name: count for name, count, _, _ in found},
-            stage_failures={name: failed for name, _, failed, _ in found},
-            stage_seconds={name: seconds for name, _, _, seconds in found},
-        )
+            return spent_of(connection, self._dearest_stage)
 
     # -- latents and generators
 

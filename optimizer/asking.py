@@ -70,7 +70,7 @@ def ask_campaign(
     parts = build(spec, folder)
     try:
         with open_or_create(parts, run_folder) as store, store.lock(take_over=take_over), one_thread():
-            store.adopt(spec)
+            store.adopt(spec, parts.cascade.versions)
             session = _Asking(current_generator(parts, store), store, report)
             wanted = [each for each in store.awaited() if each.handed_out_at] if again else session.ready(n)
             place, notes = Path(out) if out else free_folder(run_folder), []

@@ -113,6 +113,11 @@ class Cascade:
         return tuple({p.name: p for stage in self.stages for p in stage.oracle.properties}.values())
 
     @property
+    def versions(self) -> dict[str, str]:
+        """Stage -> version of its oracle."""
+        return {stage.name: stage.oracle.version for stage in self.stages}
+
+    @property
     def dearest(self) -> str:
         """The stage whose entries count as oracle calls: the first of the greatest nominal cost."""
         return max(self.stages, key=lambda stage: stage.oracle.nominal_seconds).name

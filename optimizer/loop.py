@@ -60,7 +60,7 @@ def run_campaign(
     schedule = AsyncSchedule if spec.schedule == "async" else Rounds
     try:
         with open_or_create(parts, run_folder) as store, store.lock(take_over=take_over):
-            store.adopt(spec)
+            store.adopt(spec, parts.cascade.versions)
             parts = current_generator(parts, store)
             live = _display(parts, store, quiet, json_lines)
             with (

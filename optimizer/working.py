@@ -57,7 +57,7 @@ def work_on_campaign(
     try:
         with (
             CampaignStore.open(run_folder) as store,
-            store.take_part(spec),
+            store.take_part(spec, parts.cascade.versions),
             stop_on_signal() as stop,
             parts.evaluator(run_folder) as evaluator,
             heartbeat(store),

@@ -263,15 +263,14 @@ def _keep_jobs(cluster: Any, jobs: int) -> None:
     By itself a cluster of dask-jobqueue submits each once (its issue 122). A job whose worker never came is not
     submitted again: what is wrong with it would be wrong with the next.
     """
-    from tornado.ioloop import PeriodicCallback
+    from distributed.core import Status
 
-    def watch() -> None:
-        again = PeriodicCallback(partial(cluster.scale, jobs=jobs), 1000 * JOBS_COUNTED_SECONDS)
-        cluster.periodic_callbacks["jobs"] = again  # ends with the cluster
-        again.start()
+    def keep() -> None:
+        if cluster.status not in (Status.closing, Status.closed):
+            cluster.scale(jobs=jobs)
+            cluster.loop.call_later(JOBS_COUNTED_SECONDS, keep)
 
-    cluster.scale(jobs=jobs)
-    cluster.loop.add_callback(watch)
+    cluster.loop.add_callback(keep)
 
 
 def build(params: Params, context: ExecutorContext) -> DaskWorkers:

@@ -57,6 +57,26 @@ def test_another_generator_is_refused(tmp_path):
         run(tmp_path)
 
 
+def test_an_oracle_whose_file_was_changed_is_refused(tmp_path):
+    """Its values and those of before would be taken for the same thing."""
+    function = tmp_path / "my_model.py"
+    function.write_text("def sites(crystal):\n    return len(crystal)\n")
+    oracles = [{"kind": "python", "function": "my_model.py:sites", "properties": {"sites": "1"}}]
+    asked = {"oracles": oracles, "objectives": {"sites": "maximize"}}
+    run(tmp_path, **asked)
+    more = {**asked, "budget": {"oracle_calls": 5}}
+    function.write_text("def sites(crystal):\n    return 1000 * len(crystal)\n")
+    with pytest.raises(
+        LedgerError, match=r"python: is 'python-.*' now, but the campaign in .*run has values of 'python-"
+    ):
+        run(tmp_path, **more)
+    with CampaignStore.open(tmp_path / "run") as store:
+        assert (store.spent().calls, store.spec.budget.oracle_calls, store.driver) == (3, 3, None)
+    function.write_text("def sites(crystal):\n    return len(crystal)\n")
+    with CampaignStore.open(run(tmp_path, **more)) as store:
+        assert store.spent().calls == 5
+
+
 def test_values_of_an_older_campaign_keep_their_flags(tmp_path):
     crystal = Structure(Lattice.cubic(3.9), ["Cs"], [[0, 0, 0]])
     with CampaignStore.create(tmp_path / "older", parse_spec(SPEC | {"name": "older"}), provenance={}) as store:
