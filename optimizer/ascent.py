@@ -20,6 +20,7 @@ from torch import Tensor
 from campaigns.records import FailureCode
 from optimizer.build import Parts
 from optimizer.gradient_ascent import gradient_ascent
+from optimizer.objective import CampaignObjective
 from optimizer.phases import phase_seed
 from optimizer.pool import Pool, decoded_pool
 from optimizer.portfolio import ASCENT
@@ -45,11 +46,12 @@ class Offer:
     fitted: FittedSurrogate
     observed: Tensor  # [n, w]
     pending: Tensor  # [p, w]
+    objective: CampaignObjective  # in the units of the surrogate
 
     def chosen(self, parts: Parts, q: int, seed: int) -> list[int]:
         """Rows of the pool, best first."""
         context = self._context(parts)
-        return parts.acquisition.propose(self.fitted, parts.objective, context, q=q, seed=seed).tolist()
+        return parts.acquisition.propose(self.fitted, self.objective, context, q=q, seed=seed).tolist()
 
     def around(self, parts: Parts, rows: Sequence[int], n: int, seed: int) -> tuple[Tensor, tuple[str, ...]]:
         """n latents near rows of the pool, their children and relatives, and the arm that decodes each."""
@@ -60,7 +62,7 @@ class Offer:
         self, acquisition: DifferentiableAcquisition, parts: Parts, rows: Sequence[int], n: int, seed: int
     ) -> tuple[Tensor, tuple[str, ...]]:
         """The same along the gradient of what the rows are worth together."""
-        gain = acquisition.gain(self.fitted, parts.objective, self._context(parts), q=len(rows), seed=seed)
+        gain = acquisition.gain(self.fitted, self.objective, self._context(parts), q=len(rows), seed=seed)
         drawn = gradient_ascent(gain, self.inputs[rows].to(parts.device), parts.generator.latent_dim, n).cpu()
         return drawn, (ASCENT,) * len(drawn)
 

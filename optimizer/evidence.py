@@ -27,6 +27,7 @@ from optimizer.horizon import Horizon
 from optimizer.objective import CampaignObjective, Values
 from optimizer.surrogate_inputs import guesses, input_blocks, surrogate_inputs
 from optimizer.trust_region import Observation
+from optimizer.working_units import WorkingUnits
 from surrogates.protocols import FitHints, FittedSurrogate
 
 FOCUS = 8  # the best candidates, near which the surrogate must be right
@@ -171,21 +172,27 @@ def observed_values(stages: Sequence[StageOutcome], objective: CampaignObjective
     return None if first_failure(stages) and objective.complete(values) else values
 
 
-def fitted_to(parts: Parts, known: Evidence) -> tuple[Tensor, FittedSurrogate]:
-    """Surrogate inputs `[n, d + p]` of everything evaluated that has a latent, and the surrogate fitted to it."""
+def fitted_to(parts: Parts, known: Evidence) -> tuple[Tensor, FittedSurrogate, WorkingUnits]:
+    """Surrogate inputs `[n, d + p]` of everything evaluated that has a latent, the surrogate fitted to it, and
+    the units of its outcomes. A property that has a guess stays in the guess's unit.
+    """
     z, crystals, values = known.located()
-    y, observed = parts.objective.table(values)
+    units = WorkingUnits.of(values, set(parts.objective.properties) - set(guesses(parts)))
+    y, observed = units.objective(parts.objective).table(units.values(values))
     seen, noise, device = surrogate_inputs(parts, z, crystals), known.noise(parts.objective), parts.device
+    if noise is not None:
+        noise = noise * units.of_outcomes(parts.objective.outcomes).square()
     hints = FitHints(
         blocks=input_blocks(parts, seen.shape[1]),
         focus=parts.objective.ranking(values)[:FOCUS],
         before=known.last_fit,
         predicted=guesses(parts),
     )
-    return seen, parts.surrogate.fit(
+    fitted = parts.surrogate.fit(
         seen.to(device),
         y.to(device),
         observed=observed.to(device),
         noise=None if noise is None else noise.to(device),
         hints=hints,
     )
+    return seen, fitted, units

@@ -32,7 +32,7 @@ from optimizer.phases import evaluation_seed
 from optimizer.proposal import propose_phase
 from optimizer.refinement import current_generator, refine_phase, refinement_due
 from optimizer.round_calibration import round_calibration
-from optimizer.session import GO_ON, IDLE_ROUNDS, Session
+from optimizer.session import GO_ON, IDLE_ROUNDS, STARVED, Session
 
 
 def run_campaign(
@@ -123,6 +123,7 @@ class Rounds(Session):
     def run(self) -> None:
         """Rounds, those proposed before first: a round that was cut off is finished before anything else."""
         round, idle = 0, 0
+        gave_up = sum(event.kind == STARVED for event in self.store.events())
         try:
             while idle < IDLE_ROUNDS and (self._proposed(round) or self._may_go_on()):
                 if self.out_of_time() or not self._round(round):
@@ -130,6 +131,8 @@ class Rounds(Session):
                     return
                 self.tick()
                 idle = 0 if round == 0 or self._brought_calls(round) else idle + 1
+                if idle == IDLE_ROUNDS and gave_up:  # a session ended here; since then the list may have grown
+                    idle, gave_up = 0, gave_up - 1
                 round += 1
         finally:
             self.tick()

@@ -53,6 +53,18 @@ class CampaignObjective:
         """Columns of the surrogate: the properties, then "success" (1 fully evaluated, 0 failed)."""
         return (*self.properties, SUCCESS)
 
+    def multiplied(self, factors: Mapping[str, float]) -> CampaignObjective:
+        """The same wishes of values that are multiplied by these, property -> factor; 1 where there is none."""
+
+        def times(name: str, wish: Objective | Constraint) -> dict[str, float]:
+            factor = factors.get(name, 1.0)
+            return {key: value * factor for key, value in wish if isinstance(value, float)}
+
+        return CampaignObjective(
+            tuple((name, goal.model_copy(update=times(name, goal))) for name, goal in self.goals),
+            tuple((name, bound.model_copy(update=times(name, bound))) for name, bound in self.bounds),
+        )
+
     # On plain values
 
     def complete(self, values: Values) -> bool:
@@ -193,24 +205,30 @@ class CampaignObjective:
         columns = [_utility(goal, samples[..., names.index(name)]) for name, goal in self.goals]
         return torch.stack(columns, dim=-1)
 
-    def constraint_callables(self) -> list[Callable[[Tensor], Tensor]]:
+    def constraint_callables(self, seen: Tensor | None = None) -> list[Callable[[Tensor], Tensor]]:
         """Functions from outcome samples `[..., m]` to `[...]`, at most 0 where feasible, in BoTorch's
         convention.
 
         Each is the overshoot relative to its bound, as in `violation`; the last asks success to be at least
-        one half.
+        one half. Where all outcomes `seen [k, m]` lie within a twentieth of the bound, it is relative to twenty
+        times the furthest of them: who smooths the step by a thousandth would else take all for the bound itself.
         """
         names = self.properties
         found: list[Callable[[Tensor], Tensor]] = []
         for name, bound in self.bounds:
+            column = names.index(name)
             for limit, sign in ((bound.min, -1.0), (bound.max, 1.0)):
                 if limit is not None:
-                    found.append(partial(_overshoot, column=names.index(name), limit=limit, sign=sign))
-        return [*found, partial(_overshoot, column=len(names), limit=0.5, sign=-1.0)]
+                    width = abs(limit) or 1.0
+                    if seen is not None and len(seen):
+                        furthest = float((seen[:, column] - limit).abs().max())
+                        width = min(width, 20 * furthest or width)
+                    found.append(partial(_overshoot, column=column, limit=limit, sign=sign, width=width))
+        return [*found, partial(_overshoot, column=len(names), limit=0.5, sign=-1.0, width=0.5)]
 
 
-def _overshoot(samples: Tensor, *, column: int, limit: float, sign: float) -> Tensor:
-    return sign * (samples[..., column] - limit) / (abs(limit) or 1.0)
+def _overshoot(samples: Tensor, *, column: int, limit: float, sign: float, width: float) -> Tensor:
+    return sign * (samples[..., column] - limit) / width
 
 
 def _utility(goal: Objective, value):  # float -> float, Tensor -> Tensor

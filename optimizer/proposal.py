@@ -24,6 +24,7 @@ from optimizer.portfolio import ASCENT, arm_shares
 from optimizer.row_memory import remembered
 from optimizer.surrogate_inputs import surrogate_inputs
 from optimizer.trust_region import trust_region
+from optimizer.working_units import WorkingUnits
 from surrogates.protocols import FittedSurrogate
 
 
@@ -87,10 +88,10 @@ def proposal(
     }
     candidates: list[Candidate] = []
     if len(pool) and known.latents:
-        observed, fitted = fitted_to(parts, known)
-        figures |= {"surrogate": dict(fitted.report.outcomes), "generator": parts.generator.version}
+        observed, fitted, units = fitted_to(parts, known)
+        figures |= {"surrogate": units.report(fitted.report.outcomes), "generator": parts.generator.version}
         pending = _pending_inputs(parts, _waiting(proposed, known), observed.shape[1])
-        offer = Offer(pool, pool.inputs(parts), fitted, observed, pending)
+        offer = Offer(pool, pool.inputs(parts), fitted, observed, pending, units.objective(parts.objective))
         if later:
             report(f"climbing from {len(pool)} admitted crystals")
             offer = climb(parts, offer, later, marks, failures, round)
@@ -98,7 +99,7 @@ def proposal(
         report(f"choosing {q} of {len(pool)} admitted crystals")
         chosen = offer.chosen(parts, q, seed)
         figures["chosen_arms"] = dict(Counter(pool.arms[i] for i in chosen))
-        predicted = _predictions(parts, fitted, offer.inputs[chosen])
+        predicted = _predictions(parts, fitted, units, offer.inputs[chosen])
         candidates = [_candidate(parts, round, n, pool, i, predicted[n]) for n, i in enumerate(chosen)]
     elif len(pool):  # nothing measured has a latent: there is nothing to fit
         figures["criterion"] = "at random: nothing measured yet has a latent"
@@ -156,10 +157,20 @@ def _candidate(
     return Candidate(name, round, pool.arms[row], pool.crystals[row], z, version, predicted=predicted)
 
 
-def _predictions(parts: Parts, fitted: FittedSurrogate, z: Tensor) -> list[dict[str, tuple[float, float]]]:
-    """Mean and standard deviation of a measurement of every property at each row of `z`, in the property's unit."""
+def _predictions(
+    parts: Parts, fitted: FittedSurrogate, units: WorkingUnits, z: Tensor
+) -> list[dict[str, tuple[float, float]]]:
+    """Mean and standard deviation of a measurement of every property at each row of `z`, in the property's unit; of a
+    property that was never measured, whose noise nothing tells, those of the property itself.
+    """
+    names, outcomes = parts.objective.properties, parts.objective.outcomes
+    untold = torch.tensor([fitted.report.outcomes.get(name, {}).get("fallback") == "prior" for name in outcomes])
     with torch.no_grad():
         posterior: Any = fitted.model.posterior(z.to(parts.device), observation_noise=True)
-        mean, sd = posterior.mean.cpu(), posterior.variance.sqrt().cpu()
-    names = parts.objective.properties
+        mean, variance = posterior.mean.cpu(), posterior.variance.cpu()
+        if untold.any():
+            itself: Any = fitted.model.posterior(z.to(parts.device))
+            variance = torch.where(untold, itself.variance.cpu(), variance)
+    factors = units.of_outcomes(outcomes)
+    mean, sd = mean / factors, variance.sqrt() / factors
     return [{name: (float(m[j]), float(s[j])) for j, name in enumerate(names)} for m, s in zip(mean, sd, strict=True)]

@@ -17,6 +17,7 @@ from optimizer.live import Live
 from optimizer.starting import start_phase
 from optimizer.status import CLOCK, STAGE_SPENT, failures_by_stage, failures_in_words, hours_spent
 
+STARVED = "starved"  # the event of a session that gave up
 IDLE_ROUNDS = 3  # rounds in a row without a single call before a campaign gives up
 GO_ON = "everything measured is kept. Run the same command again to go on."
 
@@ -84,6 +85,6 @@ class Session:
         message = f"gave up: {what} in a row brought no call of {self.store.dearest_stage}"
         nothing = "" if self.store.candidates(round) else "nothing was left to propose"
         why = "; ".join(filter(None, (failures_in_words(failures_by_stage(self.store)), nothing)))
-        self.say("starved", round, f"{message}. {why}")
+        self.say(STARVED, round, f"{message}. {why}")
         if not self.store.spent().stage_counts:
             raise UserError(f"{message}: {why}.", "Loosen what refused most, under `space`.")

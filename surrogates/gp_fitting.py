@@ -20,6 +20,7 @@ from surrogates.gp_models import (
     conditioned,
     fitted_model,
     fixed_model,
+    told_apart,
     values_of,
 )
 from surrogates.kernel_choice import DEFAULT, chosen_kernel
@@ -86,8 +87,7 @@ def _recipes(y: Tensor, kernel: str, caught: list[str]) -> Iterator[_Recipe]:
     if len(y) == 0:
         yield _Recipe(simplest, floor, "prior", "no observation")
         return
-    spread, size = float(y.max() - y.min()), float(y.abs().max())
-    if spread <= 1e-9 * max(size, 1e-6):
+    if not told_apart(y):
         yield _Recipe(simplest, floor, "fixed", "one observation" if len(y) == 1 else "constant outcome")
         return
     yield _Recipe(kernel, floor)

@@ -54,10 +54,20 @@ class Rows:
 
     def spread(self, at_most: int) -> Rows:
         """At most so many, evenly over the order of proposal: the early say what holds everywhere, the late what does
-        near the best."""
+        near the best. Where these are all alike and others are not, as where few of many failed, the furthest of those
+        stand for two of them: from equal outcomes nothing can be fitted."""
         if len(self) <= at_most:
             return self
-        return self.at(torch.linspace(0, len(self) - 1, at_most, device=self.z.device).round().long())
+        chosen = torch.linspace(0, len(self) - 1, at_most, device=self.z.device).round().long()
+        if told_apart(self.y) and not told_apart(self.y[chosen]):
+            chosen[:2] = torch.cat([self.y.argmin()[None], self.y.argmax()[None]])
+            chosen = chosen.unique()
+        return self.at(chosen)
+
+
+def told_apart(y: Tensor) -> bool:
+    """Whether outcomes `[n, 1]` differ by more than rounding."""
+    return len(y) > 1 and float(y.max() - y.min()) > 1e-9 * max(float(y.abs().max()), 1e-6)
 
 
 def _model(rows: Rows, kernel: str, noise_floor: float) -> SingleTaskGP:

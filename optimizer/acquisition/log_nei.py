@@ -124,7 +124,7 @@ class LogNEI:
         measured = _on(context, context.observed_z)
         means = self._means(fitted, objective, measured)
         feasible = _feasible(objective, means)
-        constraints = objective.constraint_callables()
+        constraints = objective.constraint_callables(seen=means)
         if not len(feasible):
             log.info("acquisition function: log_feasibility")
             return measured[:0], lambda: LogFeasibility(constraints)

@@ -73,7 +73,7 @@ def climbed(parts, monkeypatch, n, seed=5, kind=Heaviest):
     nowhere = TrustRegion(torch.empty(0, d, dtype=torch.float64), 0.8)
     pool, failures = pool_of(parts, nowhere, {"prior": 1.0}, 48, seen, seed)
     nothing = torch.empty(0, d, dtype=torch.float64)
-    offer = Offer(pool, pool.inputs(parts), None, nothing, nothing)
+    offer = Offer(pool, pool.inputs(parts), None, nothing, nothing, parts.objective)
     return pool, climb(parts, offer, n, seen, failures, 1), failures
 
 

@@ -105,3 +105,17 @@ def test_a_list_that_is_used_up_ends_the_campaign_and_says_so(tmp_path):
         assert store.spent().calls == 3
         (said,) = (e.message for e in store.events() if e.kind == "starved")
     assert said == "gave up: 3 rounds in a row brought no call of density. nothing was left to propose"
+
+
+def test_a_campaign_that_gave_up_goes_on_when_its_list_has_grown(tmp_path):
+    def grown_by(*others: str) -> int:
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        for other in others:
+            cell = Lattice.tetragonal(2.6, 3.8)
+            Structure(cell, ["Cu", other], [[0, 0, 0], [0.5, 0.5, 0.5]]).to(str(tmp_path / "mine" / f"{other}.cif"))
+        start = {"kind": "crystals", "path": "mine", "n": 2}
+        folder = run(tmp_path, candidates={"path": "mine", "only": True}, start=[start], budget={"oracle_calls": 9})
+        with CampaignStore.open(folder) as store:
+            return store.spent().calls
+
+    assert [grown_by("Ag", "Au", "Ni"), grown_by(), grown_by("Pd"), grown_by("Pt")] == [3, 3, 4, 5]

@@ -127,7 +127,7 @@ def test_judging_leaves_hyperparameters_of_earlier_rounds_alone(parts, store):
     """They were fitted to fewer rows, and would score lower than those of the new generator, fitted to all."""
     known = evidence(parts, store)
     five = replace(known, candidates=known.candidates[:5], measured=known.measured[:5], values=known.values[:5])
-    _, fitted = fitted_to(parts, five)
+    fitted = fitted_to(parts, five)[1]
     aged = replace(known, last_fit=fitted.report.outcomes)
     kept = fitted_to(parts, aged)[1].report.outcomes["density_g_cm3"]
     assert kept["fitted_rows"] == 5  # as a round would go on

@@ -138,6 +138,19 @@ def test_equal_outcomes_grow_more_certain_with_their_number():
     assert spread[1] < spread[0] / 5
 
 
+def test_what_few_rows_alone_show_is_fitted_too():
+    """One of 120 failed, and it is not among the 100 that hyperparameters are fitted to."""
+    z = _latents(120)
+    success = torch.ones(120, dtype=torch.float64)
+    kept = set(torch.linspace(0, 119, 100).round().long().tolist())
+    failed = max((i for i in range(120) if i not in kept), key=lambda i: float(z[i, 0]))
+    success[failed] = 0.0
+    fitted = _fit(z, success, fit_rows=100)
+    assert _entry(fitted.report)["fallback"] is None
+    at_failure, elsewhere = fitted.model.posterior(torch.stack([z[failed], z[0]])).mean[:, 0].tolist()
+    assert at_failure < 0.5 < elsewhere
+
+
 @pytest.mark.parametrize("n", [0, 1, 8])
 def test_where_outcomes_tell_no_scale_a_guess_does(n):
     """Of n crystals with the same outcome; guesses of all twelve lie between 0 and 1.4 eV."""

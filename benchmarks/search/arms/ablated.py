@@ -71,7 +71,7 @@ def _without_feasibility() -> AbstractContextManager[Any]:
         return torch.zeros_like(mean[:, 0])
 
     stack = ExitStack()
-    stack.enter_context(patch.object(CampaignObjective, "constraint_callables", lambda objective: [always]))
+    stack.enter_context(patch.object(CampaignObjective, "constraint_callables", lambda objective, seen=None: [always]))
     stack.enter_context(patch("optimizer.acquisition.discovery.log_feasibility", alike))
     return stack
 

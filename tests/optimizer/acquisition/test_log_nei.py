@@ -128,6 +128,22 @@ def test_chunks_and_shortlist_do_not_change_the_batch(params):
     assert _choose(MAXIMIZE, fitted, context, q=4, **params) == full
 
 
+def test_a_bound_that_all_values_lie_close_to_is_kept_like_any_other():
+    """A lattice parameter of 1 and a bit, bound by 1: how small the bit is changes nothing."""
+    draw = torch.Generator().manual_seed(2)
+    z, pool, error = (torch.randn(n, 4, generator=draw, dtype=torch.float64) for n in (60, 200, 60))
+    objective = CampaignObjective((GOAL,), (("c_ev", Constraint(max=1.0)),))
+    bits = (z[:, 0] + z[:, 1] + 0.3 * error[:, 0]).tolist()
+
+    def chosen(scale: float) -> list[int]:
+        values = [
+            {"y_gpa": float(row[0] + row[2] / 2), "c_ev": 1 + scale * bit} for row, bit in zip(z, bits, strict=True)
+        ]
+        return _choose(objective, _fit(objective, z, values), _context(pool, z), q=4)
+
+    assert chosen(1e-3) == chosen(1.0)
+
+
 @pytest.mark.parametrize("goals", [1, 2])
 def test_rows_that_cannot_be_the_best_are_no_baseline(goals):
     z = torch.randn(40, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
