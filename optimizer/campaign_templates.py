@@ -22,7 +22,6 @@ EXAMPLES = {"stiff": "quickstart", "formation": "oxides", "multi": "multi"}
 """Templates that are bundled examples."""
 EXAMPLE_TABLE, EXAMPLE_PROPERTY = "example_band_gaps.csv", "band_gap_ev"
 FROM_TABLE, WITH_PROPERTY = ("your-data",), ("your-data", "ask-tell")
-EXCLUDED = ("radioactive", "noble_gas", "toxic")
 SCHEMA = "campaign.schema.json"
 SCHEMA_TITLE = "CampaignSpec"
 FEW_ELEMENTS = 12
@@ -35,8 +34,14 @@ FULL_HULL = """\
   # distance from the convex hull of known phases; those that are missing are made: seconds for a pair of elements, once
   - energy_above_hull
 """
-UNITS = {"ev_atom": "eV/atom", "mev_atom": "meV/atom", "ev": "eV", "gpa": "GPa", "g_cm3": "g/cm^3"}
-"""What the end of a property's name stands for."""
+ENDINGS = """
+ev_atom:eV/atom mev_atom:meV/atom ev_ang:eV/Ang ev:eV mev:meV kj_mol:kJ/mol gpa:GPa mpa:MPa pa:Pa j_m2:J/m^2
+g_cm3:g/cm^3 kg_m3:kg/m^3 ang:Ang nm:nm ang3:Ang^3 ang3_atom:Ang^3/atom k:K per_k:1/K w_mk:W/m/K w_m_k:W/m/K
+uv_k:uV/K s_cm:S/cm ms_cm:mS/cm s_m:S/m cm2_vs:cm^2/V/s pc_n:pC/N mu_b:mu_B mah_g:mAh/g v:V percent:%
+"""
+UNITS = dict(pair.split(":") for pair in ENDINGS.split())
+"""What the end of a property's name stands for; the longest counts."""
+UNKNOWN_UNIT = "?"
 
 
 @dataclass(frozen=True)
@@ -115,16 +120,21 @@ def _from(campaign: Path, data: Path) -> str:
 
 
 def _with_elements(text: str, elements: Sequence[str]) -> str:
-    """Only these elements and groups; what is named by its symbol is not excluded with a group, nor required."""
-    named = {each for each in elements if each not in ELEMENT_GROUPS}
-    excluded = [group for group in EXCLUDED if not named & set(ELEMENT_GROUPS[group])]
+    """Only these elements and groups. What the template requires stays; of what it excludes, what is named does not."""
+    from campaigns.yaml_files import parse_yaml
+
+    own, chosen = parse_yaml(text)["space"]["elements"], expand_elements(elements)
+    for each in own.get("require", ()):
+        if each not in chosen:
+            raise SpecError("--elements", f"the template has {each} in every crystal.", f"Add {each}.")
+    required = ", ".join(own.get("require", ()))
     block = (
         "  elements:\n"
         f"    include: [{', '.join(elements)}] # only these, symbols or groups like transition_metal\n"
-        f"    exclude: [{', '.join(excluded)}] # wins over include\n"
-        "    # require: [O]     # all of these in every crystal\n"
+        f"    exclude: [{', '.join(_still_excluded(own['exclude'], elements))}] # wins over include\n"
+        f"    {f'require: [{required}]' if required else '# require: [O]    '} # all of these in every crystal\n"
     )
-    count = len(expand_elements(elements))
+    count = len(chosen)
     if count <= FEW_ELEMENTS:
         text = text.replace(QUICK_HULL, FULL_HULL)
     text = re.sub(r"^  elements:\n(?:    .*\n)+", lambda _: block, text, count=1, flags=re.MULTILINE)
@@ -137,13 +147,27 @@ def _with_elements(text: str, elements: Sequence[str]) -> str:
     )
 
 
+def _still_excluded(excluded: Sequence[str], elements: Sequence[str]) -> list[str]:
+    """Without what is named: a group that holds a named element gives way to those of its others that may be chosen."""
+    named, chosen, found = set(elements), expand_elements(elements), []
+    for each in excluded:
+        members = set(ELEMENT_GROUPS.get(each, (each,)))
+        if each in named:
+            continue
+        found += sorted((members - named) & set(chosen)) if members & named else [each]
+    return list(dict.fromkeys(found))
+
+
 def _with_property(text: str, name: str) -> str:
-    unit = next((unit for ending, unit in UNITS.items() if name.endswith(f"_{ending}")), name.rpartition("_")[2])
+    endings = [ending for ending in UNITS if name.endswith(f"_{ending}")]
+    unit = UNITS[max(endings, key=len)] if endings else UNKNOWN_UNIT
     if name != EXAMPLE_PROPERTY:
         goal = re.escape(f"{EXAMPLE_PROPERTY}: {{target: 1.4}}") + r".*"
         text = re.sub(goal, f"{EXAMPLE_PROPERTY}: maximize # or minimize, or {{target: NUMBER}}", text)
     text = text.replace(f"{{{EXAMPLE_PROPERTY}: eV}}", f"{{{name}: {_quoted(unit)}}}")
     text = re.sub(r"^    unit: eV$", f"    unit: {_quoted(unit)}", text, flags=re.MULTILINE)
+    if unit == UNKNOWN_UNIT:
+        text = re.sub(r'(?m)^(.*(?:: "\?"\}|unit: "\?"))(?: #.*)?$', r"\1 # write the unit in place of ?", text)
     return text.replace(EXAMPLE_PROPERTY, name)
 
 

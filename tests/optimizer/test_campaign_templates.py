@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from campaigns.errors import SpecError
 from campaigns.spec import load_spec
 from campaigns.yaml_files import read_yaml
 from optimizer.campaign_templates import Wishes, init_campaign, template_names
@@ -37,11 +38,40 @@ def test_the_bundled_schema_is_the_one_that_the_kinds_give(tmp_path):
 @pytest.mark.parametrize("template", template_names())
 def test_elements_are_those_that_were_named(tmp_path, template):
     file = tmp_path / "deep" / "lead and tin.yaml"
-    init_campaign(template, file, Wishes(elements=("Pb", "halogen")))
+    init_campaign(template, file, Wishes(elements=("Pb", "O", "halogen")))
     spec = load_spec(file)
     assert spec.name == "lead_and_tin"
-    assert spec.space.elements.allowed == {"Pb", "F", "Cl", "Br", "I"}
+    assert spec.space.elements.allowed == {"Pb", "O", "F", "Cl", "Br", "I"}
     assert "#" in file.read_text("utf-8")
+
+
+def test_what_the_template_is_about_stays(tmp_path):
+    file = tmp_path / "oxides.yaml"
+    init_campaign("formation", file, Wishes(elements=("transition_metal", "O", "F", "Cl", "Pb")))
+    elements = load_spec(file).space.elements
+    assert elements.require == ("O",)
+    assert {"F", "Cl", "Pb", "O", "Ti"} <= elements.allowed  # named, or of a group that was
+    assert not {"Cd", "Hg", "Os", "Tc"} & elements.allowed  # as toxic or radioactive as without lead
+    with pytest.raises(SpecError, match=r"--elements: the template has O in every crystal\. Add O"):
+        init_campaign("formation", tmp_path / "nitrides.yaml", Wishes(elements=("Ti", "N")))
+    assert not (tmp_path / "nitrides.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [("hardness_gpa", "GPa"), ("seebeck_uv_k", "uV/K"), ("expansion_per_k", "1/K"), ("figure_of_merit", "?")],
+)
+@pytest.mark.parametrize("template", ["ask-tell", "your-data"])
+def test_the_unit_is_read_from_the_name_or_asked_for(tmp_path, template, name, unit):
+    data = tmp_path / "mine.csv" if template == "your-data" else None
+    if data is not None:
+        data.touch()
+    init_campaign(template, tmp_path / "a.yaml", Wishes(property=name, data=data))
+    text = (tmp_path / "a.yaml").read_text("utf-8")
+    oracles = read_yaml(tmp_path / "a.yaml")["oracles"]
+    given = oracles[2]["properties"][name] if template == "ask-tell" else oracles[1]["unit"]
+    assert given == unit
+    assert ("# write the unit in place of ?" in text) == (unit == "?")
 
 
 @pytest.mark.parametrize("template", ["stiff", "gap", "ask-tell"])
@@ -73,11 +103,6 @@ def test_a_table_and_a_property_of_ones_own(optimize, tmp_path):
     code, out, err = optimize("check", "sub/mine.yaml")
     assert (code, err) == (0, "")
     assert "mean absolute error" in out
-
-
-def test_what_is_to_be_measured_outside_is_named(tmp_path):
-    init_campaign("ask-tell", tmp_path / "lab.yaml", Wishes(property="hardness_gpa"))
-    assert read_yaml(tmp_path / "lab.yaml")["oracles"][2]["properties"] == {"hardness_gpa": "GPa"}
 
 
 def test_nothing_is_overwritten(optimize, tmp_path):
