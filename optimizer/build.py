@@ -159,6 +159,13 @@ def oracle_context(spec: CampaignSpec, folder: Path, device: torch.device) -> Or
 
 
 def _check_properties(spec: CampaignSpec, cascade: Cascade) -> None:
+    for first, later, prop, unit in cascade.measured_again():
+        if unit != prop.unit:
+            raise SpecError(
+                "oracles",
+                f"{first} measures {prop.name} in {unit!r}, {later} in {prop.unit!r}; the later would replace it.",
+                "Give one of them another name.",
+            )
     measured = {p.name for p in cascade.properties}
     for section, names in (("objectives", spec.objectives), ("constraints", spec.constraints)):
         for name in names:

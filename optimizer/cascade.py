@@ -112,6 +112,18 @@ class Cascade:
         """Everything the stages measure, in order; a later stage overrides an earlier one of the same name."""
         return tuple({p.name: p for stage in self.stages for p in stage.oracle.properties}.values())
 
+    def measured_again(self) -> list[tuple[str, str, Property, str]]:
+        """(stage, later stage, property, its unit in the first) of what a later stage measures again, and replaces."""
+        found: list[tuple[str, str, Property, str]] = []
+        last: dict[str, tuple[str, str]] = {}
+        for stage in self.stages:
+            for prop in stage.oracle.properties:
+                if prop.name in last:
+                    first, unit = last[prop.name]
+                    found.append((first, stage.name, prop, unit))
+                last[prop.name] = stage.name, prop.unit
+        return found
+
     @property
     def versions(self) -> dict[str, str]:
         """Stage -> version of its oracle."""

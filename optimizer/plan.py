@@ -142,6 +142,8 @@ def _oracles_in_words(parts: Parts, costs: Costs) -> list[tuple[str, str]]:
         budgeted = ", budgeted" if stage.name == parts.cascade.dearest else ""
         words = f"{stage.name}: {duration(cost.seconds)} a crystal ({cost.source}){budgeted}{_gate_in_words(given)}"
         lines.append(("oracles" if place == 0 else "", words))
+    for first, later, prop, _ in parts.cascade.measured_again():
+        lines.append(("", f"{prop.name} of {first} is replaced by that of {later} wherever that is entered"))
     return lines
 
 

@@ -113,3 +113,13 @@ def test_what_takes_many_at_once_is_no_free_worker(tmp_path, monkeypatch):
     monkeypatch.setattr(type(build(spec, tmp_path).cascade.stages[0].oracle), "together", 32, raising=False)
     with pytest.raises(SpecError, match=r"schedule: .*'density' takes 32 at once here.*`device: cpu`"):
         build(spec, tmp_path)
+
+
+def test_a_property_measured_twice_is_told_and_refused_in_two_units(tmp_path):
+    (tmp_path / "mine.py").write_text("def rho(crystal):\n    return 1000 * crystal.density\n")
+    mine = {"kind": "python", "function": "mine.py:rho", "properties": {"density_g_cm3": "kg/m^3"}}
+    with pytest.raises(SpecError, match=r"density measures density_g_cm3 in 'g/cm\^3', python in 'kg/m\^3'"):
+        build(changed(oracles=[EMT, "density", mine]), tmp_path)
+    mine["properties"] = {"density_g_cm3": "g/cm^3"}
+    told = plan(build(changed(oracles=[EMT, "density", mine]), tmp_path), tmp_path / "runs")
+    assert ("", "density_g_cm3 of density is replaced by that of python wherever that is entered") in told
