@@ -37,7 +37,7 @@ from optimizer.reference_files import COLUMNS, CRYSTAL_COLUMN, POTENTIAL_COLUMN
 from optimizer.relaxation import RelaxationLimits, relax, single_point_energy
 
 BATCH = 16
-CHECKPOINT_EVERY = 20  # batches
+CHECKPOINT_EVERY = 20  # batches, where they take a second each: every one of relaxations
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _computed(
     for done, names in enumerate(track(batches, "energies", disable=not sys.stderr.isatty()), 1):
         answers = _energies([crystals[name] for name in names], chosen, relaxed)
         values.update(zip((keys[name] for name in names), answers, strict=True))
-        if done % CHECKPOINT_EVERY == 0 or done == len(batches):
+        if relaxed or done % CHECKPOINT_EVERY == 0 or done == len(batches):
             fresh = checkpoint.with_name(checkpoint.name + ".tmp")
             fresh.write_text(json.dumps(values))
             os.replace(fresh, checkpoint)

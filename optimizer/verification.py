@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ase.build import bulk
@@ -44,6 +44,7 @@ from optimizer.relaxation import Relaxed, relax, to_structure
 
 FILE = "verification.json"
 FOLDER = "verification"
+PARTIAL, KEPT_EVERY = "partial.csv.gz", 8  # known phases, some seconds each
 HULL = "energy_above_hull_ev_atom"
 NEAR_HULL_EV_ATOM = 0.05
 """Known phases that the first potential puts this near its hull may be corners of the second one's."""
@@ -52,7 +53,7 @@ NEAR_HULL_EV_ATOM = 0.05
 @dataclass(frozen=True)
 class Verification:
     """What the second potential says of one candidate. `values` are its own, `failure` is "" where there is none;
-    `rebuilt` of `wanted` known phases stand in its hull."""
+    `rebuilt` of `wanted` known phases stand in its hull, which `hull` names."""
 
     candidate_id: str
     potential: str
@@ -62,6 +63,7 @@ class Verification:
     failure: str
     wanted: int
     rebuilt: int
+    hull: str = ""
 
     def flags(self, values: dict[str, float]) -> tuple[str, ...]:
         """Of a candidate with these values of the first potential."""
@@ -93,6 +95,8 @@ def verify_campaign(
     """Measure the first `top` of the list of the run in `folder` again and write `verification.json` there.
 
     `formulas` of competing phases are made per set of elements as in energy_above_hull, by default as in the campaign.
+    What this potential said of a candidate against the same hull is not computed again, and of others it stays. Returns
+    what it says of those first.
 
     Raises UserError where the second potential cannot be had, or is the first one.
     """
@@ -113,12 +117,17 @@ def verify_campaign(
     elements = sorted({symbol for system in systems for symbol in system})
     place, rebuilt = _write_hull(folder / FOLDER, table, sorted(wanted), elements, second)
     cascade = Cascade(_stages(oracles, params, place, formulas, OracleContext(device)), space)
-    found: dict[str, Verification] = {}
+    hull = place.name if formulas is None else f"{place.name} {formulas}"
+    found = {name: each for name, each in read_verification(folder).items() if each.potential == second.version}
     for entry, system in tracked(list(zip(entries, systems, strict=True)), "verifying", len(entries)):
+        name = entry.candidate.id
+        if name in found and found[name].hull == hull:
+            found[name] = replace(found[name], threshold_ev_atom=threshold_ev_atom)
+            continue
         compounds = [row for row in near_hull(table, system) if len(elements_of(table.formulas[row])) > 1]
         values, failure = _measured(cascade, entry)
-        found[entry.candidate.id] = Verification(
-            candidate_id=entry.candidate.id,
+        found[name] = Verification(
+            candidate_id=name,
             potential=second.version,
             first_potential=first.version,
             threshold_ev_atom=threshold_ev_atom,
@@ -126,10 +135,16 @@ def verify_campaign(
             failure=failure,
             wanted=len(compounds),
             rebuilt=sum(row in rebuilt for row in compounds),
+            hull=hull,
         )
+        _write(folder, found)
+    _write(folder, found)
+    return {entry.candidate.id: found[entry.candidate.id] for entry in entries}
+
+
+def _write(folder: Path, found: Mapping[str, Verification]) -> None:
     text = json.dumps({name: asdict(each) for name, each in found.items()}, indent=1, allow_nan=False)
     write_durably(folder / FILE, f"{text}\n".encode())
-    return found
 
 
 def near_hull(table: ReferenceTable, symbols: frozenset[str]) -> tuple[int, ...]:
@@ -172,12 +187,13 @@ def _write_hull(
     found = _earlier(folder, stem, second)
     wanted = {table.material_ids[row]: rebuilt_crystal(table, row) for row in rows}
     wanted |= {f"element-{symbol}": element_crystal(symbol) for symbol in elements}
-    for name, crystal in tracked(list(wanted.items()), "known phases", len(wanted)):
-        if name in found or crystal is None:
-            continue
+    missing = [(name, crystal) for name, crystal in wanted.items() if crystal is not None and name not in found]
+    for done, (name, crystal) in enumerate(tracked(missing, "known phases", len(missing)), 1):
         relaxed = relax(crystal, second.calculator, LOOSE)
         if isinstance(relaxed, Relaxed):
             found[name] = (relaxed.crystal, relaxed.energy_ev_atom)
+        if found and done % KEPT_EVERY == 0:
+            write_table(folder / f"{stem}-{PARTIAL}", found, second, structures=True)
     names = wanted.keys() & found.keys()
     if not names:
         raise UserError("no known phase of these chemical systems could be rebuilt.", "Bring them as `references`.")
@@ -185,6 +201,7 @@ def _write_hull(
     digest = hashlib.sha256(" ".join(sorted(names)).encode()).hexdigest()[:8]
     place = folder / f"{stem}-{digest}.csv.gz"
     write_table(place, {name: found[name] for name in names}, second, structures=True)
+    (folder / f"{stem}-{PARTIAL}").unlink(missing_ok=True)
     return place, rebuilt
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from campaigns.errors import CampaignInterrupted
 from optimizer.campaign_files import campaign_path, run_folder
 
 if TYPE_CHECKING:
@@ -44,6 +47,15 @@ def open_run(run: str, runs_dir: Path) -> CampaignStore:
     from campaigns.store import CampaignStore
 
     return CampaignStore.open(run_folder(run, runs_dir))
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """For a command that goes on when it is run again: Ctrl-C ends it with a line that says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise CampaignInterrupted("stopped; run the same command again to go on.") from None
 
 
 def print_json(value: Any) -> None:

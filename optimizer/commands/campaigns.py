@@ -10,7 +10,7 @@ import typer
 
 from campaigns.errors import CampaignInterrupted
 from optimizer.campaign_files import run_folder
-from optimizer.commands.arguments import Campaign, Json, Run, RunsDir, TakeOver, load, open_run, print_json
+from optimizer.commands.arguments import Campaign, Json, Run, RunsDir, TakeOver, load, open_run, print_json, resumable
 
 
 def check(
@@ -212,5 +212,6 @@ def verify(
 
     params = CalculatorParams(calculator=calculator, calculator_args=json_arguments(calculator_args))
     folder = run_folder(run, runs_dir)
-    verify_campaign(folder, params, top=top, threshold_ev_atom=threshold, formulas=competing_phases)
+    with resumable():
+        verify_campaign(folder, params, top=top, threshold_ev_atom=threshold, formulas=competing_phases)
     export_and_show(folder, quiet=quiet)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from campaigns.errors import UserError
+from optimizer.commands.arguments import resumable
 
 app = typer.Typer(no_args_is_help=True, help="Tables of known crystals, for hull distances and novelty.")
 
@@ -32,7 +33,8 @@ def build(
     from optimizer.reference_build import build_references
 
     params = CalculatorParams(calculator=calculator, calculator_args=json_arguments(calculator_args))
-    report = build_references(data, out, params, device=device, cif_column=cif_column, relaxed=relax)
+    with resumable():
+        report = build_references(data, out, params, device=device, cif_column=cif_column, relaxed=relax)
     print(f"{out}: {report.rows} crystals, {report.energies} energies, {report.fingerprints} fingerprints.")
     for name, reason in list(report.refused.items())[:10]:
         print(f"left out: {name}: {reason}")

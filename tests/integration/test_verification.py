@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tiny_campaigns import EMT, emt_campaign
 
 from campaigns.errors import UserError
 from campaigns.spec import parse_spec
+from optimizer import verification
 from optimizer.calculators import CalculatorParams
 from optimizer.formulas import elements_of
 from optimizer.loop import run_campaign
@@ -57,6 +59,39 @@ def test_values_of_both_potentials_stand_in_the_list(run, optimize):
     again = verify_campaign(run, SECOND, top=1, threshold_ev_atom=0.05, formulas=0)
     assert list(again.values()) == [found]
     assert sorted(path.name for path in (run / "verification").iterdir()) == before
+
+
+def test_what_was_verified_is_not_computed_again_after_a_stop(run, optimize, monkeypatch):
+    shutil.rmtree(run / "verification", ignore_errors=True)
+    (run / "verification.json").unlink(missing_ok=True)
+    asked, relaxed = [], []
+
+    def stopped_at_the_second(cascade, entry, real=verification._measured):
+        asked.append(entry.candidate.id)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return real(cascade, entry)
+
+    def counted(crystal, calculator, limits, real=verification.relax):
+        relaxed.append(crystal)
+        return real(crystal, calculator, limits)
+
+    monkeypatch.setattr(verification, "_measured", stopped_at_the_second)
+    monkeypatch.setattr(verification, "relax", counted)
+    arguments = ("--calculator", EMT, "--calculator-args", '{"asap_cutoff": true}', "--top", 2)
+    command = ("verify", run, *arguments, "--competing-phases", 0, "--quiet")
+    code, _, err = optimize(*command)
+    assert (code, err) == (3, "optimize: stopped; run the same command again to go on.\n")
+    first = read_verification(run)
+    assert list(first) == asked[:1]
+    phases = len(relaxed)
+    assert phases > 0
+    assert optimize(*command)[0] == 0
+    assert asked[2:] == asked[1:2]  # the second alone
+    assert len(relaxed) == phases
+    found = read_verification(run)
+    assert found[asked[0]] == first[asked[0]]
+    assert set(found) == set(asked)
 
 
 def test_more_than_the_list_shows_may_be_verified(run):
