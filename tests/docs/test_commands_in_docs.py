@@ -23,7 +23,7 @@ from optimizer.cli import app
 
 COMMANDS = typer.main.get_command(app).commands
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-ELSEWHERE = {".", "export", "make", "pip", "python", "python3"}
+ELSEWHERE = {"cd", ".", "export", "make", "pip", "python", "python3"}
 """What else a reader is told to type."""
 
 pages = pytest.mark.parametrize("page", PAGES, ids=name)
