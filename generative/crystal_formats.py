@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -89,7 +90,10 @@ def _csv(path: Path, cif_column: str) -> Iterator[Row]:
     for i, row in enumerate(table.to_dict("records")):
         cif = row.pop(cif_column)
         name = f"row {i + 2}" if named is None or pd.isna(row[named]) else str(row[named])
-        yield name, cif if isinstance(cif, str) and cif.strip() else unusable("no CIF"), _text_keys(row)
+        unread: Unread = cif if isinstance(cif, str) and cif.strip() else unusable("no CIF")
+        if isinstance(unread, str) and len(blocks := cif_blocks(unread)) > 1:
+            unread = unusable(f"{len(blocks)} crystals in one cell of the table")
+        yield name, unread, _text_keys(row)
 
 
 def _cif_folder(path: Path, cif_column: str) -> Iterator[Row]:
@@ -97,11 +101,34 @@ def _cif_folder(path: Path, cif_column: str) -> Iterator[Row]:
     if not files:
         raise UserError(f"{path}: holds no .cif file, nor do the folders in it.")
     for file in files:
-        yield str(file.relative_to(path)), file, {}
+        yield from _crystals_of(file, str(file.relative_to(path)))
 
 
 def _one_cif(path: Path, cif_column: str) -> Iterator[Row]:
-    yield path.name, path, {}
+    yield from _crystals_of(path, path.name)
+
+
+def _crystals_of(file: Path, name: str) -> Iterator[Row]:
+    """The file, or each of its crystals where it holds several."""
+    try:
+        blocks = cif_blocks(file.read_text("utf-8", errors="replace"))
+    except OSError:
+        blocks = {}  # told where it is parsed
+    if len(blocks) < 2:
+        yield name, file, {}
+    else:
+        yield from ((f"{name}#{label}", text, {}) for label, text in blocks.items())
+
+
+def cif_blocks(text: str) -> dict[str, str]:
+    """The data blocks of a CIF that hold a cell, by label; a label that comes again gets a number."""
+    found: dict[str, str] = {}
+    for block in re.split(r"(?m)^(?=data_)", text):
+        if block.startswith("data_") and "_cell_length_a" in block:
+            label = block.split(maxsplit=1)[0].removeprefix("data_")
+            again = sum(each.partition("#")[0] == label for each in found)
+            found[f"{label}#{again + 1}" if again else label] = block
+    return found
 
 
 def _json(path: Path, cif_column: str) -> Iterator[Row]:

@@ -41,16 +41,22 @@ class CrystalSet:
         return found.hexdigest()
 
     def numbers(self, column: str) -> NDArray[np.float64]:
-        """A column as numbers `[n]`, NaN where a cell is empty or no finite number.
+        """A column as numbers `[n]`, NaN where a cell is empty, a word or not finite.
 
-        Raises UserError where the column is missing or holds no two different numbers.
+        Raises UserError where the column is missing, has decimal commas, or holds no two different numbers.
         """
         if column not in self.columns:
             choices = [str(name) for name in self.columns]
             if not choices:
                 raise UserError(f"{self.source}: has no column {column!r}, nor any other beside its crystals.")
             raise UnknownChoiceError(f"{self.source}: label", column, choices)
-        values = pd.to_numeric(self.columns[column], errors="coerce").to_numpy(dtype=float)
+        given = self.columns[column]
+        commas = given.astype(str).str.fullmatch(r"\s*[-+]?\d+,\d+\s*")
+        if commas.any():
+            word = given[commas].iloc[0]
+            raise UserError(f"{self.source}: column {column!r} holds {word!r}, a decimal comma.", "Write points.")
+        parsed = pd.to_numeric(given, errors="coerce")
+        values = parsed.to_numpy(dtype=float)
         values = np.where(np.isfinite(values), values, np.nan)
         if len(np.unique(values[np.isfinite(values)])) < 2:
             raise UserError(f"{self.source}: column {column!r} does not hold two different numbers.")

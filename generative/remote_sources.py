@@ -130,6 +130,7 @@ def _pages(url: str, source: str) -> Iterator[list[dict[str, Any]]]:
         if not following:
             return
         url = urljoin(url, str(following))
+    raise UserError(f"{source}: answers with more than {MOST_PAGES} pages.", "Narrow the filter.")
 
 
 def _structure(said: dict[str, Any]) -> dict[str, Any]:

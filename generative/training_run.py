@@ -197,7 +197,9 @@ def _report(found: TrainingSet, warnings: Sequence[str], settings: TrainingSetti
     if len(found.refused):
         reasons = "; ".join(f"{n} x {reason}" for reason, n in list(counted_reasons(found.refused).items())[:5])
         console.print(f"{len(found.refused)} refused ({out / REFUSED_ROWS}): {reasons}", soft_wrap=True)
-    names = ", ".join(found.property_names)
+    known = np.isfinite(np.concatenate([found.train_labels, found.held_labels])).sum(0)
+    rows = len(found.train_labels) + len(found.held_labels)
+    names = ", ".join(f"{name} ({n} of {rows})" for name, n in zip(found.property_names, known, strict=True))
     console.print(f"labels: {names}" if names else "no labels: the generator will predict no property", soft_wrap=True)
     for warning in warnings:
         console.print(f"warning: {warning}", style="yellow", soft_wrap=True)

@@ -104,7 +104,10 @@ def _seconds_left(
     outcomes: Mapping[str, Sequence[StageOutcome]],
     phases: Sequence[RoundRecord],
 ) -> float | None:
-    """Until the calls of the budget are spent, at the pace of the finished rounds; None before the first is."""
+    """Until the calls of the budget are spent, at the pace of the finished rounds; None before the first is, and where
+    values come from outside: nobody here knows how long that takes."""
+    if external_place(store.spec) is not None:
+        return None
     finished = {phase.round for phase in phases if phase.phase == "evaluate"}
     dearest = store.dearest_stage
     entered = {c.id: c.round for c in candidates if any(s.stage == dearest for s in outcomes.get(c.id, ()))}

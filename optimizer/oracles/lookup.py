@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -95,23 +96,27 @@ class LookupOracle:
         return Measured(found, crystal, details={"row": row + 2})
 
     def _row(self, crystal: Structure) -> int | None:
-        """Index of the crystal's row, the first where several fit, the closest where structures are
-        matched."""
+        """Index of the crystal's row: of several that fit one that has every value, the first of these, or the closest
+        where structures are matched."""
         if self.match == "fingerprint":
             code = fingerprint(crystal)
             rows = () if isinstance(code, EncodeFailure) else _rows(self.table, self.key, "text").get(code, ())
-            return rows[0] if rows else None
+            return next(iter(self._told(rows)), None)
         formula = crystal.composition.reduced_formula
         if self.match == "formula":
-            rows = _rows(self.table, self.key, "formula").get(formula, ())
-            return rows[0] if rows else None
+            return next(iter(self._told(_rows(self.table, self.key, "formula").get(formula, ()))), None)
         matcher = StructureMatcher()
         distances = {
             row: matcher.get_rms_dist(crystal, _crystals(self.table, self.key)[row])
             for row in _rows(self.table, self.key, "cif").get(formula, ())
         }
         fitting = {row: distance[0] for row, distance in distances.items() if distance is not None}
-        return min(fitting, key=lambda row: (fitting[row], row)) if fitting else None
+        return min(self._told(tuple(fitting)), key=lambda row: (fitting[row], row), default=None)
+
+    def _told(self, rows: tuple[int, ...]) -> tuple[int, ...]:
+        """Those that have every value; all of them where none has."""
+        values = _values(self.table, self.columns)
+        return tuple(row for row in rows if all(map(math.isfinite, values[row]))) or rows
 
 
 def build(params: Params, context: OracleContext) -> LookupOracle:
@@ -152,11 +157,24 @@ def _values(file: Table, columns: tuple[str, ...]) -> list[tuple[float, ...]]:
 
 
 @lru_cache(maxsize=4)
-def _crystals(file: Table, key: str) -> list[Structure]:
+def _keys(file: Table, key: str) -> dict[int, str]:
+    """Index -> key of every row that has one, as it is written: pandas would take the formula NaN for none."""
+    column = pd.read_csv(
+        io.BytesIO(read_content(Path(file.path))),
+        usecols=[key],
+        dtype=str,
+        keep_default_na=False,
+        skip_blank_lines=True,
+    )[key]
+    return {row: text for row, text in enumerate(column) if text.strip()}
+
+
+@lru_cache(maxsize=4)
+def _crystals(file: Table, key: str) -> dict[int, Structure]:
     with warnings.catch_warnings():  # pymatgen says that it rounds coordinates like 0.3333
         warnings.filterwarnings("ignore", message="Issues encountered while parsing CIF")
         try:
-            return [Structure.from_str(text, fmt="cif") for text in _table(file)[key]]
+            return {row: Structure.from_str(text, fmt="cif") for row, text in _keys(file, key).items()}
         except (ValueError, AssertionError) as error:
             raise ValueError(f"column {key!r} holds something that is no CIF: {error}") from error
 
@@ -165,13 +183,13 @@ def _crystals(file: Table, key: str) -> list[Structure]:
 def _rows(file: Table, key: str, reading: Literal["formula", "text", "cif"] | str) -> dict[str, tuple[int, ...]]:
     """Reduced formula or fingerprint -> indices of its rows."""
     if reading == "cif":
-        names = [crystal.composition.reduced_formula for crystal in _crystals(file, key)]
+        names = {row: crystal.composition.reduced_formula for row, crystal in _crystals(file, key).items()}
     elif reading == "formula":
-        names = [_reduced(str(text), key) for text in _table(file)[key]]
+        names = {row: _reduced(text, key) for row, text in _keys(file, key).items()}
     else:
-        names = [str(text) for text in _table(file)[key]]
+        names = _keys(file, key)
     found: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
+    for row, name in names.items():
         found.setdefault(name, []).append(row)
     return {name: tuple(rows) for name, rows in found.items()}
 

@@ -86,16 +86,17 @@ def stated_units(spec: CampaignSpec) -> dict[str, str]:
     for oracle in spec.oracles:
         named = oracle.params.get("properties")
         if isinstance(named, Mapping):
-            found |= {str(name): str(unit) for name, unit in named.items()}
+            units = {name: unit["unit"] if isinstance(unit, Mapping) else unit for name, unit in named.items()}
+            found |= {str(name): str(unit) for name, unit in units.items()}
         elif isinstance(name := oracle.params.get("property"), str) and isinstance(oracle.params.get("unit"), str):
             found[name] = str(oracle.params["unit"])
     return found
 
 
 def unit_of(name: str, stated: Mapping[str, str]) -> str:
-    """Readable unit of a property; "" where neither the file nor the name's ending tells one."""
+    """Readable unit of a property; "" where it has none (1), or neither the file nor the name's ending tells one."""
     if unit := stated.get(name):
-        return unit.replace("angstrom", "Å").replace("^2", "²").replace("^3", "³")
+        return "" if unit == "1" else unit.replace("angstrom", "Å").replace("^2", "²").replace("^3", "³")
     return next((UNITS[end] for end in UNITS if name.endswith(end)), "")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import ase.db
 import ase.io
 import numpy as np
+import pandas as pd
 import pytest
 from ase import Atoms
 from prototypes import PROTOTYPES
@@ -103,6 +104,21 @@ def test_one_cif_is_a_set_of_one(tmp_path):
     assert load_crystals(tmp_path / "salt.cif").names == ("salt.cif",)
 
 
+def test_every_crystal_of_a_cif_with_several_is_one_of_the_set(tmp_path):
+    salt, rutile = (crystal.to(fmt="cif") for crystal in CRYSTALS[:2])
+    several = f"{salt}\n{rutile}\ndata_publication\n_journal_year 2020\n{salt}"
+    (tmp_path / "several.cif").write_text(several)
+    for place in (tmp_path / "several.cif", tmp_path):
+        found = load_crystals(place)
+        formulas = [crystal.composition.reduced_formula for crystal in found.readable()]
+        assert formulas == ["NaCl", "TiO2", "NaCl"]
+        assert found.names == ("several.cif#NaCl", "several.cif#TiO2", "several.cif#NaCl#2")
+    pd.DataFrame({"cif": [salt, several]}).to_csv(tmp_path / "table.csv", index=False)
+    one, many = load_crystals(tmp_path / "table.csv").readable()
+    assert one.composition.reduced_formula == "NaCl"
+    assert many.message == "3 crystals in one cell of the table"
+
+
 def test_a_column_may_have_another_name(tmp_path):
     path = write_csv(tmp_path)
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()).replace(b"cif,", b"structure,")))
@@ -161,6 +177,13 @@ def test_empty_cells_and_words_are_unknown_numbers(tmp_path):
     cif = CRYSTALS[0].to(fmt="cif")
     (tmp_path / "t.csv").write_text("cif,gap\n" + "".join(f'"{cif}",{gap}\n' for gap in ("1", "", "metal", "inf", "2")))
     assert np.array_equal(load_crystals(tmp_path / "t.csv").numbers("gap"), [1, *[np.nan] * 3, 2], equal_nan=True)
+
+
+def test_decimal_commas_are_refused(tmp_path):
+    cif = CRYSTALS[0].to(fmt="cif")
+    (tmp_path / "t.csv").write_text("cif,gap\n" + "".join(f'"{cif}","{gap}"\n' for gap in ("1", "2", "2,25")))
+    with pytest.raises(UserError, match="column 'gap' holds '2,25', a decimal comma"):
+        load_crystals(tmp_path / "t.csv").numbers("gap")
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,15 @@ def test_the_version_follows_the_content_of_the_table(folder):
     assert _oracle(folder, "formula", "name").version != before
 
 
+def test_blank_rows_and_empty_cells_hide_nothing(tmp_path):
+    (tmp_path / "table.csv").write_text("name,gap\nMgO,\nMgO,7.8\nNaN,0.5\n,\n")
+    given = {"path": "table.csv", "match": "formula", "key": "name", "properties": {"gap": "eV"}}
+    oracle = build(Params(**given), OracleContext("cpu", str(tmp_path)))
+    cells = [Structure(Lattice.cubic(4), pair, [[0, 0, 0], [0.5] * 3]) for pair in (["Mg", "O"], ["Na", "N"])]
+    found = dict(oracle.evaluate(cells, seed=0))
+    assert [(found[n].values["gap"], found[n].details["row"]) for n in (0, 1)] == [(7.8, 3), (0.5, 4)]
+
+
 def test_an_amount_without_end_is_no_formula(tmp_path):
     (tmp_path / "table.csv").write_text("name,gap\nCu1e400,1.0\n")
     given = {"path": "table.csv", "match": "formula", "key": "name", "properties": {"gap": "eV"}}

@@ -32,6 +32,13 @@ def test_the_unit_that_the_file_names_wins():
     assert unit_of("gap_ev", stated) == HOSTILE
 
 
+def test_a_property_without_unit_and_one_of_a_table_read_well():
+    lookup = {"kind": "lookup", "path": "t.csv", "match": "formula", "key": "formula"}
+    columns = {"gap_ev": {"unit": "eV", "column": "gap pbe"}, "packing_fraction": "1"}
+    stated = stated_units(parse_spec(spec(oracles=[{**lookup, "properties": columns}])))
+    assert [unit_of(name, stated) for name in columns] == ["eV", ""]
+
+
 def test_numbers_and_times_are_written_as_people_write_them():
     assert [number(x) for x in (318.14, -0.11025, 0.0, 12345.6, 1.5e-7, None, float("nan"))] == [
         *("318.1", "−0.1103", "0", "12346", "1.5·10^-7".replace("-", "−"), "–", "–")
