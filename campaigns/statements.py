@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from campaigns.errors import LedgerError
 from campaigns.ledger import GeneratorRecord, Spent
+from campaigns.records import NO_FAILURE
 from campaigns.rows import generator_row
 from campaigns.tables import candidates, generators, latents, meta, outcomes, rounds
 
@@ -58,7 +59,9 @@ def answered_by(connection: Connection) -> list[tuple[str, str]]:
 
 def spent_of(connection: Connection, dearest_stage: str) -> Spent:
     stage = outcomes.c.stage
-    query = select(stage, func.count(), func.count(outcomes.c.failure), func.sum(outcomes.c.seconds)).group_by(stage)
+    failure = outcomes.c.failure
+    failures = func.count(case((failure.not_in([code.value for code in NO_FAILURE]), failure)))
+    query = select(stage, func.count(), failures, func.sum(outcomes.c.seconds)).group_by(stage)
     found = connection.execute(query.order_by(func.min(outcomes.c.position), stage)).all()
     return Spent(
         calls=calls_of(connection, dearest_stage),
@@ -95,11 +98,11 @@ def replace_latents(connection: Connection, rows: list[dict[str, Any]]) -> None:
 
 
 def drop_outcome(connection: Connection, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-    """Delete the stages of one candidate and its latents, which stand for what was measured; returns what it said."""
+    """Delete the stages of one candidate and its latents, which stand for what was measured; returns all it said."""
     (name,) = {row.candidate_id for row in rows}
     connection.execute(delete(outcomes).where(outcomes.c.candidate_id == name))
     connection.execute(delete(latents).where(latents.c.candidate_id == name))
-    return [{"stage": row.stage, "failure": row.failure, "properties": row.properties} for row in rows]
+    return [{name: value for name, value in row._mapping.items() if name != "candidate_id"} for row in rows]
 
 
 def to_place(generator_version: str) -> Select[Any]:

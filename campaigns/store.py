@@ -380,10 +380,12 @@ class CampaignStore:
         Raises ValueError for an unknown candidate, no stages, or a value that is not a finite number.
         """
         with self._write() as connection:
-            versions = package_versions or versions_awaited(connection, candidate_id)
-            rows = outcome_rows(candidate_id, stages, proposed_crystal(connection, candidate_id), versions)
             known = select(outcomes).where(outcomes.c.candidate_id == candidate_id).order_by(outcomes.c.position)
-            if before := connection.execute(known).all():
+            before = connection.execute(known).all()
+            versions = package_versions or versions_awaited(connection, candidate_id)
+            versions = versions or (before[0].package_versions if before else None)
+            rows = outcome_rows(candidate_id, stages, proposed_crystal(connection, candidate_id), versions)
+            if before:
                 if not replace:
                     return False
                 note = event_row(

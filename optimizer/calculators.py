@@ -13,7 +13,7 @@ import importlib
 import inspect
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -26,9 +26,10 @@ from pydantic import Field
 from campaigns.spec import Strict
 
 CHGNET = "chgnet"
+LONGEST_PATH = 1024
 UNVERSIONED = "unversioned"
 SEVENNET = "sevennet"
-SEVENNET_VERSION = "sevennet-0-11Jul2024-mp2020"
+SEVENNET_VERSION = "sevennet-0-11Jul2024-mp2020-2"
 MP2020_POTENTIALS = ("chgnet-0.3.0", SEVENNET_VERSION)
 """Potentials whose energies are on the Materials Project's corrected scale, so that its elements are their zero."""
 NAMED = f"write {CHGNET}, {SEVENNET}, or an import path like ase.calculators.emt:EMT"
@@ -98,7 +99,8 @@ def potential(params: CalculatorParams, device: str) -> Potential:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"calculator {params.calculator!r} refuses {params.calculator_args}: {reason}") from error
     package = params.calculator.partition(":")[0].partition(".")[0]
-    suffix = f"-{hashlib.sha256(args_json.encode()).hexdigest()[:8]}" if params.calculator_args else ""
+    told = args_json.encode() + b"".join(_files_named(params.calculator_args))
+    suffix = f"-{hashlib.sha256(told).hexdigest()[:8]}" if params.calculator_args else ""
     return Potential(params.calculator, args_json, device, f"{params.calculator}-{_package_version(package)}{suffix}")
 
 
@@ -124,6 +126,19 @@ def _import(path: str) -> Any:
     if not callable(factory := getattr(module, attribute, None)):
         raise ValueError(f"calculator {path!r}: module {module_name} has no class {attribute}; {NAMED}")
     return factory
+
+
+def _files_named(value: Any) -> Iterator[bytes]:
+    """The digest of every file that the arguments name: a model trained further under the same name is another one."""
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from _files_named(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _files_named(each)
+    elif isinstance(value, str) and value and len(value) < LONGEST_PATH and Path(value).is_file():
+        with Path(value).open("rb") as file:
+            yield hashlib.file_digest(file, "sha256").digest()
 
 
 def _makes_calculators(factory: Any) -> bool:

@@ -102,10 +102,10 @@ def competing_phases(
     return tuple(_made("-".join(chosen), plan(chosen, table, formulas), potential) for chosen in sets)
 
 
-def polymorphs(formula: str, potential: Potential) -> MadeSet:
+def polymorphs(formula: str, potential: Potential, table: ReferenceTable) -> MadeSet:
     """The likeliest types of a reduced formula of two or three elements, whether or not the table knows it: a crystal
     competes first of all with others of its composition. Raises OSError as `competing_phases` does."""
-    return _made(formula, plan_of_formula(formula), potential)
+    return _made(formula, plan_of_formula(formula, table), potential)
 
 
 def require_cache() -> None:
@@ -134,7 +134,7 @@ def plan(symbols: tuple[str, ...], table: ReferenceTable, formulas: int) -> Plan
         return ()
     exact = {phase.formula for phase in table.entries(symbols) if elements_of(phase.formula) == set(symbols)}
     by_formula: dict[str, list[Decoration]] = defaultdict(list)
-    for decoration in prototypes().decorations(symbols):
+    for decoration in prototypes().decorations(symbols, table):
         if decoration.formula not in exact and len(by_formula[decoration.formula]) < TYPES_PER_FORMULA:
             by_formula[decoration.formula].append(decoration)
     judged = len(table.listed) > 0
@@ -145,9 +145,9 @@ def plan(symbols: tuple[str, ...], table: ReferenceTable, formulas: int) -> Plan
 
 
 @lru_cache(maxsize=4096)
-def plan_of_formula(formula: str) -> Plan:
-    """The same for one formula: more types of it, those that the bundled table holds with these elements left out."""
-    found = (each for each in prototypes().decorations(elements_of(formula)) if each.formula == formula)
+def plan_of_formula(formula: str, table: ReferenceTable) -> Plan:
+    """The same for one formula: more types of it, those that the table holds with these elements left out."""
+    found = (each for each in prototypes().decorations(elements_of(formula), table) if each.formula == formula)
     types = tuple(islice(found, TYPES_OF_OWN_FORMULA))
     return (types,) if types else ()
 

@@ -173,6 +173,11 @@ def print_told(report: TellReport) -> None:
     replaced = f", {len(report.replaced)} replaced" if report.replaced else ""
     empty = f", {report.empty} rows not filled in" if report.empty else ""
     counts = f"{len(report.recorded)} recorded{replaced}, {len(report.known)} told before{empty}"
+    for name, why in report.outside.items():
+        console().print(
+            f"{name}: its values are kept, but the relaxed crystal left the search space ({why}), which counts as a "
+            "failure. Tell it without relaxed_file and with --replace to have it ranked."
+        )
     if report.unread:
         console().print(f"Columns not read: {', '.join(report.unread)}.")
     console().print(f"{counts}, {len(report.refused)} refused; {report.awaited} candidates wait for values.")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from math import floor, inf
 
 from campaigns.errors import SpecError, UnknownChoiceError
@@ -74,7 +75,7 @@ def _gates(
     """
     found: dict[str, dict[str, Gate]] = {name: {} for name in names}
     for stage, given in _gated(spec, cascade):
-        thresholds = _thresholds(given, before)
+        thresholds = _thresholds(given, [_in_front_of(stage, stages) for stages in before])
         waiting = in_hand + (outside if stage in _external(cascade) else 0)
         left = inf if given.max_calls is None else given.max_calls - _entries(stage, before) - waiting
         for place, name in enumerate(names):
@@ -129,6 +130,11 @@ def _came_with_values(candidate: Candidate, outcomes: Mapping[str, Sequence[Stag
 
 def _entries(stage: str, outcomes: Sequence[Sequence[StageOutcome]]) -> int:
     return sum(any(each.stage == stage for each in stages) for stages in outcomes)
+
+
+def _in_front_of(stage: str, stages: Sequence[StageOutcome]) -> Sequence[StageOutcome]:
+    """What a candidate had been told when it stood before the stage: that may measure the same property again."""
+    return tuple(takewhile(lambda each: each.stage not in (stage, f"before {stage}"), stages))
 
 
 def _thresholds(given: OracleSpec, before: Sequence[Sequence[StageOutcome]]) -> tuple[Threshold, ...]:

@@ -14,6 +14,8 @@ from optimizer.references import HullDistance, KnownPhase, ReferenceTable
 
 NEAR_EV_ATOM = 0.2
 """A crystal further above what is known already is no candidate, and more phases could only raise it: none are made."""
+SAME_ENERGY_EV_ATOM = 0.005
+"""Two relaxations of one crystal end no further apart."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ def judged_distance(
 
     Phases are made while the distance is below NEAR_EV_ATOM: other crystals of the composition, where it has two or
     three elements, then of pairs of the elements, then of triples; `formulas` as in `competing_phases`, 0 for none. A
-    made phase with the crystal's own fingerprint is the crystal itself and no vertex. `without` leaves a known phase
-    out, by id.
+    made phase with the crystal's own fingerprint, if not of clearly lower energy, is the crystal itself and no vertex.
+    `without` leaves a known phase out, by id.
     """
     symbols = sorted(element.symbol for element in composition.elements)
     made: tuple[MadeSet, ...] = ()
@@ -52,13 +54,23 @@ def judged_distance(
         if size > 1:
             made += competing_phases(symbols, size, potential, table, formulas)
         elif len(symbols) <= 3:
-            made += (polymorphs(composition.reduced_formula, potential),)
-        competing = competing_corners(made, crystal_fingerprint)
+            made += (polymorphs(composition.reduced_formula, potential, table),)
+        competing = competing_corners(made, crystal_fingerprint, energy_ev_atom)
         found = table.hull_distance(composition, energy_ev_atom, competing, without=without)
     return found if isinstance(found, Failed) else JudgedDistance(found, made)
 
 
-def competing_corners(made: Iterable[MadeSet], crystal_fingerprint: str) -> tuple[KnownPhase, ...]:
-    """All made phases but those that are the crystal itself."""
+def competing_corners(
+    made: Iterable[MadeSet], crystal_fingerprint: str, energy_ev_atom: float
+) -> tuple[KnownPhase, ...]:
+    """All made phases but those that are the crystal itself: of its fingerprint, and not of clearly lower energy. A
+    fingerprint leaves free coordinates out, so that crystals of the GeS and of the MnP type share one.
+    """
     phases = (phase for each in made for phase in each.phases)
-    return tuple(p.phase for p in phases if not p.fingerprint or p.fingerprint != crystal_fingerprint)
+    return tuple(
+        p.phase
+        for p in phases
+        if not p.fingerprint
+        or p.fingerprint != crystal_fingerprint
+        or p.energy_ev_atom < energy_ev_atom - SAME_ENERGY_EV_ATOM
+    )

@@ -19,6 +19,7 @@ from campaigns.records import Property, is_value
 from campaigns.spreadsheets import as_cell
 
 CANDIDATE, FORMULA, FILE, FAILURE, RELAXED = "candidate", "formula", "file", "failure", "relaxed_file"
+NO_FAILURE_WORDS = ("none", "no", "-", "--", "n/a", "na", "nan", "null")  # in a cell of `failure`: it is not filled in
 MANIFEST = "manifest.csv"
 
 
@@ -85,6 +86,8 @@ def read_results(path: Path, properties: Sequence[Property]) -> Results:
     empty = 0
     for number, cells in lines:
         row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
+        if row.get(FAILURE, "").lower() in NO_FAILURE_WORDS:
+            row[FAILURE] = ""
         filled = [name for name in _asked(properties) if row.get(name)]
         if not filled:
             empty += any(row.values())

@@ -9,7 +9,7 @@ it cannot find.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms
@@ -44,6 +44,7 @@ class Perturbed:
     n_atoms: int
     repeats: tuple[int, int, int]
     steps: int  # of all trials
+    settled: bool  # every trial: where one has not, the fall is the least it may be
 
 
 def perturb_and_relax(
@@ -65,7 +66,7 @@ def perturb_and_relax(
                 FailureCode.UNCONVERGED, f"the crystal as given has not settled in {limits.max_ion_steps} steps"
             )
         at_rest = float(still.get_potential_energy()) / len(still)
-        worst, total = Perturbed(-np.inf, 0.0, len(still), repeats, 0), settled
+        worst, total, settled_all = Perturbed(-np.inf, 0.0, len(still), repeats, 0, True), settled, True
         for generator in np.random.default_rng(seed).spawn(limits.trials):
             pushed = still.copy()
             pushed.positions += limits.amplitude_ang * generator.standard_normal(pushed.positions.shape)
@@ -74,16 +75,17 @@ def perturb_and_relax(
             drop = at_rest - float(pushed.get_potential_energy()) / len(still)
             if not np.isfinite(drop):
                 return failed(FailureCode.CALCULATOR_ERROR, "an energy is not finite")
+            settled_all &= steps is not None
             if steps is None and drop <= 0:
                 return failed(FailureCode.UNCONVERGED, f"pushed atoms have not settled in {limits.max_ion_steps} steps")
             if time.monotonic() - started > limits.max_seconds:
                 return failed(FailureCode.TIMED_OUT, f"{limits.max_seconds:g} s passed")
             total += limits.max_ion_steps if steps is None else steps
             if drop > worst.energy_drop_ev_atom:
-                worst = Perturbed(drop, farthest_from_home(still, pushed), len(still), repeats, 0)
+                worst = Perturbed(drop, farthest_from_home(still, pushed), len(still), repeats, 0, True)
     except Exception as error:  # a potential may fail in any way; one crystal must not end the campaign
         return failed(FailureCode.CALCULATOR_ERROR, f"{type(error).__name__}: {error}")
-    return Perturbed(worst.energy_drop_ev_atom, worst.displacement_ang, worst.n_atoms, repeats, total)
+    return replace(worst, steps=total, settled=settled_all)
 
 
 def supercell_repeats(crystal: Structure, limits: PerturbationLimits) -> tuple[int, int, int]:

@@ -80,11 +80,13 @@ class Prototypes:
         """Structure type -> its place in `codes`."""
         return {type_of(fingerprint_of(self.codes.code(i)))[0]: i for i in range(len(self.codes))}
 
-    def decorations(self, symbols: Iterable[str]) -> Iterator[Decoration]:
-        """Every type with as many roles as there are symbols, in every assignment that the bundled table does not hold
-        already, likeliest first. The order depends on nothing but the symbols."""
+    def decorations(self, symbols: Iterable[str], table: ReferenceTable) -> Iterator[Decoration]:
+        """Every type with as many roles as there are symbols, in every assignment of which `table` does not hold the
+        energy already, likeliest first. The order depends on nothing but the symbols."""
         symbols = tuple(sorted(symbols))
-        labels, kind, ranks, taken = _members(len(symbols))
+        labels, kind, ranks = _members(len(symbols))
+        rows = (row for row in table.rows_within(symbols) if table.fingerprints[row])
+        taken = {type_of(table.fingerprints[row]) for row in rows if np.isfinite(table.energies_ev_atom[row])}
         rank, formulas = mendeleev_rank(), known_formulas()
         found = []
         for elements in permutations(symbols):
@@ -132,9 +134,9 @@ def _type(name: str) -> type[np.float64] | type[np.int64]:
 
 
 @cache
-def _members(n: int) -> tuple[list[str], NDArray[np.int64], NDArray[np.float64], set[tuple[str, tuple[str, ...]]]]:
+def _members(n: int) -> tuple[list[str], NDArray[np.int64], NDArray[np.float64]]:
     """Types of n roles in the library; then, of the bundled table's crystals of these types, which type `[m]` and the
-    chemical rank of each role `[m, n]`; and the same as names."""
+    chemical rank of each role `[m, n]`."""
     rows, rank = prototypes().rows, mendeleev_rank()
     table = ReferenceTable.load()
     named = [type_of(text) for text in table.fingerprints if text]
@@ -143,7 +145,7 @@ def _members(n: int) -> tuple[list[str], NDArray[np.int64], NDArray[np.float64],
     place = {label: i for i, label in enumerate(labels)}
     kind = np.array([place[label] for label, _ in named], dtype=np.int64)
     ranks = np.array([[float(rank[Z[symbol]]) for symbol in elements] for _, elements in named]).reshape(-1, n)
-    return labels, kind, ranks, set(named)
+    return labels, kind, ranks
 
 
 def _amounts(code: WyckoffCode) -> list[int]:

@@ -147,9 +147,9 @@ class ReferenceTable:
                 float(self.energies_ev_atom[row]),
             )
             for row in rows
-        ) + self._listed_within(symbols)
+        ) + self.listed_within(symbols)
 
-    def _listed_within(self, symbols: frozenset[str]) -> tuple[KnownPhase, ...]:
+    def listed_within(self, symbols: frozenset[str]) -> tuple[KnownPhase, ...]:
         formulas, fractions, energies = self.only_listed
         rows = np.flatnonzero((fractions @ _outside(symbols)) == 0).tolist()
         return tuple(KnownPhase(LISTED, formulas[row], 0, float(energies[row])) for row in rows)

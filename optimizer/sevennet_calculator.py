@@ -96,7 +96,8 @@ def mp2020_correction(atoms: Atoms) -> float:
     formula = crystal.composition.reduced_formula
     symbols = {element.symbol for element in crystal.composition.elements}
     oxide = _oxide_type(crystal) if "O" in symbols and len(symbols) > 1 else None
-    sulfide = _sulfide_type(crystal) if "S" in symbols and len(symbols) > 1 else None
+    # "other" where sulfur is no anion, as in a sulfate: where nothing is said the scheme takes it for a sulfide
+    sulfide = (_sulfide_type(crystal) or "other") if "S" in symbols and len(symbols) > 1 else None
     return _per_atom(formula, oxide, sulfide) * len(crystal)
 
 

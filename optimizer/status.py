@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +13,7 @@ from campaigns.store import CampaignStore
 from optimizer.narration import feasibility, last_proposal, proposal_figures, why
 from optimizer.objective import CampaignObjective
 from optimizer.oracles.external import external_place
+from optimizer.round_calibration import calibration
 
 LAST_EVENTS = 5
 CLOCK = "clock"
@@ -71,11 +72,7 @@ def campaign_status(store: CampaignStore) -> dict[str, Any]:
             for phase in phases
             if phase.phase == "refine"
         ],
-        "calibration": [
-            {"round": phase.round, **phase.figures["calibration"]}
-            for phase in phases
-            if phase.figures.get("calibration")
-        ],
+        "calibration": _calibrations(candidates, outcomes, phases),
         "failures": _over_stages(failed),
         "failures_by_stage": failed,
         "best": _best(spec, candidates, outcomes),
@@ -96,6 +93,21 @@ def _search(
     values = [None if first_failure(stages) else last_values(stages) for stages in outcomes.values()]
     found, (feasible, measured) = proposal_figures(record), feasibility(values, objective)
     return {**found, "feasible": feasible, "measured": measured, "why": why(found, (feasible, measured))}
+
+
+def _calibrations(
+    candidates: Sequence[Candidate], outcomes: Mapping[str, Sequence[StageOutcome]], phases: Sequence[RoundRecord]
+) -> list[dict[str, Any]]:
+    """Of every finished round for which something was predicted; of what counts now, where a value was replaced."""
+    members: dict[int, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        members[candidate.round].append(candidate)
+    found = [
+        (phase.round, calibration((each, outcomes.get(each.id, ())) for each in members[phase.round]))
+        for phase in phases
+        if phase.phase == "evaluate"
+    ]
+    return [{"round": round, **judged} for round, judged in found if judged]
 
 
 def _seconds_left(

@@ -40,6 +40,7 @@ class TellReport:
     recorded: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)  # told before, with the same values
+    outside: dict[str, str] = field(default_factory=dict)  # recorded, but the relaxed crystal left the space, and how
     refused: dict[int, Refusal] = field(default_factory=dict)
     empty: int = 0
     unread: tuple[str, ...] = ()
@@ -70,6 +71,8 @@ def tell_campaign(
                 continue
             try:
                 getattr(report, taker.take(number, row)).append(row.candidate_id)
+                if left := first_failure(taker.outcomes[row.candidate_id][-1:]) if row.relaxed_file else None:
+                    report.outside[row.candidate_id] = left.message
             except _Refused as error:
                 report.refused[number] = Refusal(row.candidate_id, str(error))
         report.awaited = len(store.awaited())

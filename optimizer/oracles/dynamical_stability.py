@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 from pymatgen.core import Structure
 
-from campaigns.records import Failed, Measured, Property
+from campaigns.records import Failed, FailureCode, Measured, Property
 from optimizer.calculators import CalculatorParams, Potential, potential
 from optimizer.measuring import one_by_one
 from optimizer.perturbation import PerturbationLimits, perturb_and_relax
@@ -57,8 +57,12 @@ class DynamicalStabilityOracle:
         found = perturb_and_relax(crystal, self.potential.calculator, self.limits, seed=seed)
         if isinstance(found, Failed):
             return found
+        unstable = found.energy_drop_ev_atom > self.tolerance_ev_atom
+        if not found.settled and not unstable:  # it may still fall further
+            said = f"pushed atoms have not settled in {self.limits.max_ion_steps} steps"
+            return Failed(FailureCode.UNCONVERGED, said)
         values = {DROP.name: max(0.0, found.energy_drop_ev_atom), DISPLACEMENT.name: found.displacement_ang}
-        flags = ("dynamically_unstable",) if found.energy_drop_ev_atom > self.tolerance_ev_atom else ()
+        flags = ("dynamically_unstable",) if unstable else ()
         details = {"supercell": list(found.repeats), "n_atoms": found.n_atoms, "steps": found.steps}
         return Measured(values, crystal, flags, details)
 

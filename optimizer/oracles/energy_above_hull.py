@@ -128,6 +128,6 @@ def build(params: Params, context: OracleContext) -> EnergyAboveHullOracle:
         )
     if params.competing_phases:
         require_cache()
-    made = f" competing-{params.competing_phases}" if params.competing_phases else ""
+    made = f" competing_2-{params.competing_phases}" if params.competing_phases else ""
     version = f"energy_above_hull-3 {chosen.version} table-{table.version}{made}"
     return EnergyAboveHullOracle(chosen, reference, context.references, params.competing_phases, version)

@@ -21,6 +21,7 @@ class Measurement:
     value: float | None
     feasible: bool
     start: bool
+    lacking: str  # why there is no value, in words
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def convergence(snapshot: Snapshot) -> Convergence:
                 value=(each.values or {}).get(goals[0]) if single else None,
                 feasible=objective.feasible(each.values),
                 start=each.candidate.round == START_ROUND,
+                lacking=each.lacking,
             )
             for each in evaluated
         ),

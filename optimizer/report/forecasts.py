@@ -12,7 +12,6 @@ from optimizer.report.snapshot import Snapshot, blocks
 MOST_BLOCKS = 24
 HALF_WIDTH = {level: NormalDist().inv_cdf(0.5 + level / 200) for level in (50, 90)}
 """Standard deviations to each side of the mean of a normal interval of that many percent."""
-CALIBRATION = "calibration"  # in a round's figures: property -> n, coverage_50, coverage_90, log_score
 
 
 @dataclass(frozen=True)
@@ -62,15 +61,14 @@ def forecasts(snapshot: Snapshot) -> dict[str, tuple[Forecast, ...]]:
 def calibrations(snapshot: Snapshot, made: Mapping[str, Sequence[Forecast]]) -> dict[str, tuple[Calibration, ...]]:
     """Property -> calibration round by round, or in blocks of rounds where they are many.
 
-    A round's own figures count where the ledger has them, else they follow from its candidates.
+    Of what is measured now: a round's own figures are of before a value of it was replaced.
     """
-    noted = {record.round: record.figures[CALIBRATION] for record in snapshot.rounds if CALIBRATION in record.figures}
     found = {}
     for name, all_made in made.items():
         by_round: dict[int, list[Forecast]] = {}
         for each in all_made:
             by_round.setdefault(each.round, []).append(each)
-        rounds = [_noted(n, noted.get(n, {}).get(name)) or _calibration(n, by_round[n]) for n in sorted(by_round)]
+        rounds = [_calibration(n, by_round[n]) for n in sorted(by_round)]
         grouped = blocks(list(by_round), MOST_BLOCKS)
         found[name] = tuple(
             _together(members)
@@ -84,18 +82,6 @@ def _calibration(round: int, made: Sequence[Forecast]) -> Calibration:
     scores = [-0.5 * (each.deviations**2 + math.log(2 * math.pi)) - math.log(each.sd) for each in made]
     covered = {level: sum(each.inside(level) for each in made) / len(made) for level in HALF_WIDTH}
     return Calibration(round, round, len(made), covered[50], covered[90], sum(scores) / len(scores))
-
-
-def _noted(round: int, figures: Mapping[str, float] | None) -> Calibration | None:
-    if not figures or not figures.get("n"):
-        return None
-    try:
-        n = int(figures["n"])
-        return Calibration(
-            round, round, n, *(float(figures[key]) for key in ("coverage_50", "coverage_90", "log_score"))
-        )
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 def _together(members: Sequence[Calibration]) -> Calibration:

@@ -32,6 +32,7 @@ class MapPoint:
     values: Mapping[str, float]
     new: bool
     rank: int | None
+    lacking: str  # why a value is not there, in words
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def _map(
             values=each.measured,
             new=is_new,
             rank=ranks.get(each.candidate.id),
+            lacking=each.lacking,
         )
         for (x, y), each, is_new in zip(places, shown, new, strict=True)
     )

@@ -14,7 +14,7 @@ from optimizer.report.forecasts import HALF_WIDTH, Calibration, Forecast
 from optimizer.report.listing import Column
 from optimizer.report.snapshot import thinned
 from optimizer.report.svg import BOTTOM, HEIGHT, SHAPES, TOP, Axes, drawing, element, line, marker, span
-from optimizer.report.wording import number
+from optimizer.report.wording import either_of, number
 
 
 def convergence_chart(found: Convergence, column: Column) -> Chart:
@@ -38,7 +38,10 @@ def convergence_chart(found: Convergence, column: Column) -> Chart:
     legend += [key("line", "dashed", "target")] if found.target is not None else []
     if single:
         legend += [key("square", "warm", "start"), key("circle", "cool", "search")]
-        legend += [key("circle", "cool hollow", "outside a bound"), key("cross", "failed", "failed")]
+        legend += [
+            key("circle", "cool hollow", "outside a bound"),
+            key("cross", "failed", either_of({m.lacking for m in found.measurements})),
+        ]
     picture = drawing(parts, "Best value so far against calls spent")
     return Chart(
         "Convergence",
@@ -63,7 +66,7 @@ def _measurements(found: Convergence, axes: Axes) -> list[Markup]:
         m = found.measurements[index]
         if m.value is None:
             at, _ = axes.place(m.call, axes.y[0])
-            parts.append(marker(at, HEIGHT - BOTTOM - 5, "cross", 2.5, f"{m.formula}: failed", class_="failed"))
+            parts.append(marker(at, HEIGHT - BOTTOM - 5, "cross", 2.5, f"{m.formula}: {m.lacking}", class_="failed"))
             continue
         tip = f"{m.formula}: {number(m.value)}, call {m.call}{'' if m.feasible else ', outside a bound'}"
         colour, shape = ("warm", "square") if m.start else ("cool", "circle")

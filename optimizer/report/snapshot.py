@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pymatgen.core import Structure
 
 from campaigns.ledger import Event, GeneratorRecord, RoundRecord
-from campaigns.records import Candidate, StageOutcome, final_crystal, first_failure, last_values
+from campaigns.records import Candidate, StageOutcome, final_crystal, first_failure, kept_out, last_values
 from campaigns.spec import CampaignSpec
 from campaigns.store import CampaignStore
 from optimizer.cascade import GIVEN
@@ -32,6 +32,11 @@ class Evaluated:
     @property
     def formula(self) -> str:
         return self.crystal.composition.reduced_formula
+
+    @property
+    def lacking(self) -> str:
+        """Why a value is not there, in words."""
+        return "kept out by a rule" if kept_out(self.stages) and not first_failure(self.stages) else "failed"
 
     @property
     def given(self) -> bool:

@@ -14,7 +14,7 @@ from optimizer.report.latent_map import LatentMap
 from optimizer.report.listing import Column
 from optimizer.report.snapshot import Snapshot, thinned
 from optimizer.report.svg import Axes, drawing, element, group, line, marker, span, viridis
-from optimizer.report.wording import number
+from optimizer.report.wording import either_of, number
 
 CELL = 23
 
@@ -28,7 +28,7 @@ def latent_chart(found: LatentMap, column: Column) -> Chart:
     for p in sorted(found.points, key=lambda p: (p.rank is not None, -(p.rank or 0))):
         value = p.values.get(column.name)
         x, y = axes.place(p.x, p.y)
-        said = "failed" if value is None else f"{column.title} {number(value)}"
+        said = p.lacking if value is None else f"{column.title} {number(value)}"
         tip = f"{p.formula}, round {p.round}: {said}{'' if p.new else ', known'}{f', rank {p.rank}' if p.rank else ''}"
         shape = "circle" if p.new else "triangle"
         if value is None:
@@ -46,7 +46,7 @@ def latent_chart(found: LatentMap, column: Column) -> Chart:
     if not all(p.new for p in found.points):
         legend.append(key("triangle", "dot sample", "known material"))
     if len(known) < len(found.points):
-        legend.append(key("circle", "unknown", "failed"))
+        legend.append(key("circle", "unknown", either_of({p.lacking for p in found.points})))
     legend.append(key("line", "path", "mean of the rounds up to each number"))
     label = f"Latent map by {found.method}, coloured by {column.title}"
     return Chart(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from campaigns.records import FailureCode
@@ -104,6 +104,11 @@ def title_of(name: str) -> str:
     """The property in words, without its unit: "bulk_modulus_gpa" -> "bulk modulus"."""
     ending = next((end for end in UNITS if name.endswith(end) and name != end.removeprefix("_")), "")
     return name.removesuffix(ending).replace("_", " ")
+
+
+def either_of(words: Iterable[str]) -> str:
+    """What a mark stands for: the words in alphabetical order."""
+    return " or ".join(sorted(words))
 
 
 def number(value: float | None, digits: int = 4, *, trailing: bool = False) -> str:

@@ -199,7 +199,10 @@ def test_told_twice_is_told_once_and_another_value_needs_a_word(optimize, asked,
         assert first_failure(outcomes[second["candidate"]]).message == "the furnace broke"
         assert first_failure(outcomes[second["candidate"]]).code is FailureCode.EXTERNAL_FAILURE
         was = [event.data["was"] for event in store.events() if event.kind == "replaced"]
-        assert was[0] == [{"stage": "external", "failure": None, "properties": {"bulk_ang3_atom": float(first[VALUE])}}]
+        (told,) = was[0]
+        assert (told["stage"], told["failure"]) == ("external", None)
+        assert told["properties"] == {"bulk_ang3_atom": float(first[VALUE])}
+        assert told["details"] == {"uncertainties": {"bulk_ang3_atom": 0.25}}
         assert store.spent().calls == 2
 
 
@@ -263,6 +266,29 @@ def test_stages_in_front_are_computed_before_anything_is_handed_out(optimize, as
         assert store.spent().calls == 1
 
 
+def test_who_relaxed_out_of_the_space_is_told_and_none_is_no_failure(optimize, ask, write, tmp_path):
+    space = {"elements": {"include": ["Cu", "Au", "Ag"]}, "n_elements": 2, "n_atoms": [2, 6], "min_distance_ang": 2.0}
+    path = write(campaign(start=[{"kind": "generator_samples", "n": 4}], space=space))
+    report = ask(path, "-n", 2)
+    first, second = rows_of(report["folder"])
+    crystal = read(report["folder"], first)
+    crystal.scale_lattice(crystal.volume / 8).to(str(tmp_path / "CONTCAR"), fmt="poscar")
+    rows = [measured(first, report["folder"]) | {"relaxed_file": "CONTCAR"}, second | {"failure": "none"}]
+    code, out, err = optimize("tell", path, save(rows, tmp_path / "r.csv"))
+    assert (code, err) == (0, "")
+    words = " ".join(out.split())
+    assert "1 recorded, 0 told before, 1 rows not filled in" in words
+    assert f"{first['candidate']}: its values are kept, but the relaxed crystal left the search space" in words
+    rows[0]["relaxed_file"] = ""
+    assert "1 replaced" in optimize("tell", path, save(rows[:1], tmp_path / "r.csv"), "--replace")[1]
+    with ledger(tmp_path) as store:
+        assert first_failure(store.outcomes()[first["candidate"]]) is None
+        assert first["candidate"] in store.outcomes()
+        assert second["candidate"] not in store.outcomes()
+    status = json.loads(optimize("status", path.stem, "--json")[1])
+    assert status["seconds_left"] is None  # nobody here knows how long a measurement takes
+
+
 def test_only_who_keeps_the_rule_and_the_calls_of_the_oracle_is_handed_out(optimize, ask, write, tmp_path):
     start = {"start": [{"kind": "generator_samples", "n": 6}]}
     ask(write(campaign(oracles=["density", EXTERNAL], **start)), "-n", 6, "--runs-dir", "free")
@@ -276,6 +302,7 @@ def test_only_who_keeps_the_rule_and_the_calls_of_the_oracle_is_handed_out(optim
     with CampaignStore.open(tmp_path / "ruled" / NAME) as store:
         stopped = store.outcomes()
         assert {kept_out(stages).code for stages in stopped.values()} == {FailureCode.STOPPED_BY_RULE}
+        assert set(store.spent().stage_failures.values()) == {0}  # which is no failure
         assert {*stopped, *kept} == set(densities)
         assert store.spent().calls == 0
 

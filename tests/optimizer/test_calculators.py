@@ -56,6 +56,16 @@ def test_arguments_reach_the_calculator_and_change_the_version():
     assert wide.version != plain.version
 
 
+def test_a_model_in_a_file_that_was_trained_further_is_another_potential(tmp_path):
+    model = tmp_path / "label"
+    params = CalculatorParams(calculator="ase.calculators.emt:EMT", calculator_args={"label": str(model)})
+    versions = []
+    for content in ("before", "after", "before"):
+        model.write_text(content)
+        versions.append(potential(params, "cpu").version)
+    assert versions[0] == versions[2] != versions[1]
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [

@@ -57,7 +57,7 @@ def test_known_formulas_that_the_table_lacks_are_made_and_fill_the_hull(table, e
     assert all(group[0].formula_known for group in plan(("Au", "Cu"), table, 2))
     assert 1 <= len(made.phases) <= made.relaxations <= 4
     bare = table.hull_distance(Composition("CuAu"), 0.1)
-    full = table.hull_distance(Composition("CuAu"), 0.1, competing_corners([made], ""))
+    full = table.hull_distance(Composition("CuAu"), 0.1, competing_corners([made], "", 0.0))
     assert bare.sparse
     assert (full.sparse, full.n_competing) == (False, len(made.phases))
     assert full.value_ev_atom >= bare.value_ev_atom
@@ -135,7 +135,10 @@ def test_phases_are_made_only_for_crystals_near_the_hull(table, emt, cache):
     assert {phase.formula for phase in near.made[0].phases} == {"CuAu"}
     phases = [phase for made in near.made for phase in made.phases]
     own = phases[0].fingerprint
-    assert competing_corners(near.made, own) == tuple(p.phase for p in phases if p.fingerprint != own)
+    others = tuple(p.phase for p in phases if p.fingerprint != own)
+    assert competing_corners(near.made, own, phases[0].energy_ev_atom + 0.001) == others
+    higher = competing_corners(near.made, own, phases[0].energy_ev_atom + 0.1)  # another minimum of that type
+    assert phases[0].phase in higher
 
 
 def test_a_cache_that_cannot_be_written_is_refused_with_the_remedy(tmp_path, monkeypatch):

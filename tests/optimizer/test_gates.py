@@ -98,6 +98,23 @@ def test_a_share_is_of_what_earlier_rounds_measured(rule, passes, stops, ledger)
     assert f"the {rule} 25% of 8 so far" in gate.refusal({"volume_ang3_atom": stops}).message
 
 
+def test_a_share_is_of_values_as_they_were_before_the_stage_measured_again(ledger):
+    """A network's guesses are compared with guesses, not with what the dear stage made of them."""
+    known = ledger(only_if={"volume_ang3_atom": {"highest": 0.25}})
+    names = [f"000-{place:04d}" for place in range(3)]
+    known.store.finish_phase(
+        0, "start", candidates=[Candidate(name, 0, "test", CRYSTAL, None, "test") for name in names]
+    )
+    for name, guess in zip(names, (10.0, 20.0, 30.0), strict=True):
+        both = {"volume_ang3_atom": guess + 100, "density_g_cm3": 1.0}
+        first = StageOutcome("volume", "1", Measured({"volume_ang3_atom": guess}, CRYSTAL))
+        known.store.record(name, [first, StageOutcome("density", "1", Measured(both, CRYSTAL))])
+    (name,) = known.round(1, [None])
+    gate = known.gates(1)[name]["density"]
+    assert gate.refusal({"volume_ang3_atom": 31.0}) is None
+    assert gate.refusal({"volume_ang3_atom": 29.0}) is not None
+
+
 def test_where_nothing_was_measured_everybody_goes_on_and_after_one_only_the_better(ledger):
     made = ledger(only_if={"volume_ang3_atom": {"lowest": 0.1}})
     (first,) = made.round(0, [None])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from pymatgen.core import Structure
 
@@ -25,14 +28,24 @@ def test_a_type_with_elements_is_a_crystal_of_that_type_at_a_likely_volume():
     assert crystal.volume / len(crystal) == pytest.approx(9.4, rel=0.5)  # 4.21 angstrom cubed, eight atoms
 
 
+def test_what_the_table_of_the_hull_lacks_is_made_though_the_bundled_one_holds_it():
+    """A hull of another potential starts from a table of one's own."""
+    bundled = ReferenceTable.load()
+    known = {type_of(bundled.fingerprints[row]) for row in bundled.rows_within(["Al", "Ni"])}
+    element = [len(elements_of(formula)) == 1 for formula in bundled.formulas]
+    own = replace(bundled, energies_ev_atom=np.where(element, bundled.energies_ev_atom, np.nan))
+    made = {(d.prototype, d.elements) for d in prototypes().decorations(["Al", "Ni"], own)}
+    assert ("225:4a-A,4b-B,8c-A", ("Ni", "Al")) in known & made
+
+
 def test_perovskites_are_likeliest_for_their_elements_and_known_crystals_are_not_made_again():
-    found = list(prototypes().decorations(["O", "Ti", "Ca"]))
+    found = list(prototypes().decorations(["O", "Ti", "Ca"], ReferenceTable.load()))
     assert found[0].formula == "CaTiO3"
     assert found[0].prototype == "62:4a-A,4c-B,4c-C,8d-C"
     assert found[0].formula_known
     assert [d.score for d in found] == sorted((d.score for d in found), reverse=True)
-    assert list(prototypes().decorations(["Ca", "O", "Ti"])) == found
-    decorated = {(d.prototype, d.elements) for d in prototypes().decorations(["Cu", "S"])}
+    assert list(prototypes().decorations(["Ca", "O", "Ti"], ReferenceTable.load())) == found
+    decorated = {(d.prototype, d.elements) for d in prototypes().decorations(["Cu", "S"], ReferenceTable.load())}
     table = ReferenceTable.load()
     held = {
         code

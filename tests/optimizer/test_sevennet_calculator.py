@@ -9,9 +9,13 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from pymatgen.core import Lattice, Structure
+from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
+from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from optimizer import sevennet_calculator
 from optimizer.calculators import CalculatorParams, potential
+from optimizer.relaxation import to_atoms
 from optimizer.sevennet_calculator import CorrectedCalculator, mp2020_correction
 
 SEVENNET = CalculatorParams(calculator="sevennet")
@@ -26,6 +30,15 @@ def test_corrections_are_those_of_the_mp2020_scheme():
     assert mp2020_correction(bulk("Cu")) == 0
     assert mp2020_correction(bulk("CuAu", "rocksalt", a=5)) == 0
     assert mp2020_correction(bulk("O", "fcc", a=5)) == 0
+    sulfate = Structure.from_spacegroup(  # anhydrite; its sulfur is no anion
+        63,
+        Lattice.orthorhombic(7.0, 7.0, 6.24),
+        ["Ca", "S", "O", "O"],
+        [[0, 0.65, 0.25], [0, 0.15, 0.25], [0.17, 0.01, 0.25], [0, 0.3, 0.08]],
+    )
+    entry = ComputedStructureEntry(sulfate, 0.0, parameters={"run_type": "GGA", "hubbards": {}, "software": "x"})
+    (oxygen,) = MaterialsProject2020Compatibility(check_potcar=False).get_adjustments(entry)
+    assert mp2020_correction(to_atoms(sulfate)) == pytest.approx(oxygen.value)
     assert mp2020_correction(bulk("LiH", "rocksalt", a=4)) == pytest.approx(-0.179)
 
 

@@ -36,15 +36,6 @@ def test_calibration_follows_from_the_candidates(searched):
     assert found[0].log_score == pytest.approx(by_hand)
 
 
-def test_what_a_round_noted_itself_counts_before_that(make_ledger):
-    store = make_ledger(rounds=1)
-    figures = {"gap_ev": {"n": 4, "coverage_50": 0.25, "coverage_90": 0.5, "log_score": -2.0}}
-    store.finish_phase(1, "judged", figures={"calibration": figures})
-    snapshot = take_snapshot(store)
-    (found,) = calibrations(snapshot, forecasts(snapshot))["gap_ev"]
-    assert (found.n, found.coverage_50, found.coverage_90, found.log_score) == (4, 0.25, 0.5, -2.0)
-
-
 def test_many_rounds_are_told_in_blocks(make_ledger):
     store = make_ledger(rounds=30)
     snapshot = take_snapshot(store)
