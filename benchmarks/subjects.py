@@ -194,7 +194,7 @@ def _parts(folder: Path) -> Parts:
 
 
 def _begin(parts: Parts, kind: str, path: Path) -> Said:
-    context = StartContext(str(path.parent), parts.objective.properties)
+    context = StartContext(str(path.parent), parts.objective.properties, parts.cascade.sources)
     start = build_kind("start", KindSpec(kind=kind, path=path.name), context, "start.0")
     run = path.with_name(f"{path.name}-run")
     said: list[str] = []

@@ -99,7 +99,7 @@ def build(spec: CampaignSpec, folder: Path, *, proposes: bool = True) -> Parts:
     generator: Generator = build_kind("generator", spec.generator, GeneratorContext(device, str(folder)), "generator")
     if not Grammar(spec.space).group_mask().any():
         raise _no_space_group(spec.space)
-    context = StartContext(str(folder), objective.properties)
+    context = StartContext(str(folder), objective.properties, cascade.sources)
     starts = tuple(
         (each.kind, build_kind("start", each, context, f"start.{index}")) for index, each in enumerate(spec.start)
     )

@@ -125,6 +125,11 @@ class Cascade:
         return found
 
     @property
+    def sources(self) -> dict[str, tuple[str, str]]:
+        """Property -> its unit and the version of the oracle that has the last word on it."""
+        return {p.name: (p.unit, stage.oracle.version) for stage in self.stages for p in stage.oracle.properties}
+
+    @property
     def versions(self) -> dict[str, str]:
         """Stage -> version of its oracle."""
         return {stage.name: stage.oracle.version for stage in self.stages}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
@@ -93,10 +93,12 @@ class Workers(Protocol):
 
 @dataclass(frozen=True)
 class StartContext:
-    """What a start is built with. `properties` are those the objectives and constraints read."""
+    """What a start is built with. `properties` are those the objectives and constraints read; `sources` tells the unit
+    and the version of the oracle of every property that is measured."""
 
     folder: str
     properties: tuple[str, ...]
+    sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class StartCrystal:
     source: str = ""  # where it came from, for the ledger: a row, a file, a candidate of another campaign
     z: Tensor | None = None  # [d], where it was decoded from a latent
     flags: tuple[str, ...] = ()
+    uncertainties: Mapping[str, float] = field(default_factory=dict)  # of values, a standard deviation, where stated
 
 
 class Start(Protocol):

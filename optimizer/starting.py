@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from campaigns.errors import SpecError
-from campaigns.records import Candidate, FailureCode, Measured, StageOutcome
+from campaigns.records import UNCERTAINTIES, Candidate, FailureCode, Measured, StageOutcome
 from campaigns.store import CampaignStore
 from generative.protocols import DecodeFailure
 from generative.representations.wyckoff import fingerprint
@@ -41,8 +41,13 @@ def start_phase(parts: Parts, store: CampaignStore, report: Report) -> None:
     labels = {
         c.id: dict(each.values) for c, (_, each) in zip(candidates, found, strict=True) if each.values is not None
     }
-    flags = {c.id: list(each.flags) for c, (_, each) in zip(candidates, found, strict=True) if each.flags}
-    store.finish_phase(0, "start", candidates=candidates, failures=failures, figures={"labels": labels, "flags": flags})
+    both = list(zip(candidates, found, strict=True))
+    figures = {
+        "labels": labels,
+        "flags": {c.id: list(each.flags) for c, (_, each) in both if each.flags},
+        UNCERTAINTIES: {c.id: dict(each.uncertainties) for c, (_, each) in both if each.uncertainties},
+    }
+    store.finish_phase(0, "start", candidates=candidates, failures=failures, figures=figures)
     _record_labels(store)
 
 
@@ -51,11 +56,13 @@ def _record_labels(store: CampaignStore) -> None:
     start = [record for record in store.rounds() if (record.round, record.phase) == (0, "start")]
     labels: Mapping[str, Mapping[str, float]] = start[0].figures["labels"]
     doubts: Mapping[str, Sequence[str]] = start[0].figures.get("flags", {})  # absent in older ledgers
+    stated: Mapping[str, Mapping[str, float]] = start[0].figures.get(UNCERTAINTIES, {})
     waiting = {c.id: c for c in store.pending()} if labels else {}
     for name, values in labels.items():
         if name in waiting:
             flags = dict.fromkeys((*doubts.get(name, ()), "given_value"))
-            outcome = Measured(values, waiting[name].crystal, flags=tuple(flags))
+            details = {UNCERTAINTIES: stated[name]} if name in stated else {}
+            outcome = Measured(values, waiting[name].crystal, flags=tuple(flags), details=details)
             store.record(name, [StageOutcome(GIVEN, GIVEN, outcome)])
 
 

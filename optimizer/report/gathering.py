@@ -20,7 +20,8 @@ from optimizer.report.forecasts import Calibration, Forecast, calibrations, fore
 from optimizer.report.latent_map import LatentMaps, latent_maps
 from optimizer.report.listing import Card, Column, cards, columns
 from optimizer.report.snapshot import Snapshot, take_snapshot
-from optimizer.report.wording import stated_units, title_of, unit_of
+from optimizer.report.wording import title_of, unit_of
+from optimizer.stated_units import stated_units
 from optimizer.status import campaign_status
 from optimizer.verification import read_verification
 

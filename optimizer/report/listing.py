@@ -14,7 +14,8 @@ from optimizer.export import ENERGY, candidate_file
 from optimizer.objective import CampaignObjective
 from optimizer.ranking import Ranked, Ranking
 from optimizer.report.scene import scene
-from optimizer.report.wording import FLAGS, count, number, stated_units, title_of, unit_of
+from optimizer.report.wording import FLAGS, count, number, title_of, unit_of
+from optimizer.stated_units import stated_units
 from optimizer.verification import HULL, Verification
 
 MOST_SCENES = 60

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from campaigns.records import FailureCode
-from campaigns.spec import CampaignSpec
 
 UNITS: Mapping[str, str] = MappingProxyType(
     {  # the unit stands at the end of a property's name; the longest ending that fits counts
@@ -33,6 +32,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "formula_known": "a known material has this formula, in another structure or in one that is not to hand",
         "space_group_ambiguous": "two programs find different space groups at the same tolerance",
         "given_value": "its values came with the start; nothing was computed here",
+        "given_by_another_oracle": "a value came from a campaign with another oracle or another version of it",
         "predicted": "a value is predicted from data, not computed from physics",
         "in_sample": "the predictor was fitted to this formula",
         "out_of_domain": "the predictor has seen nothing of the kind",
@@ -78,19 +78,6 @@ CODES: Mapping[FailureCode, str] = MappingProxyType(
         FailureCode.EXTERNAL_FAILURE: "told from outside that it failed",
     }
 )
-
-
-def stated_units(spec: CampaignSpec) -> dict[str, str]:
-    """Units that the campaign file itself names, of `python` and `external` oracles: property -> unit."""
-    found: dict[str, str] = {}
-    for oracle in spec.oracles:
-        named = oracle.params.get("properties")
-        if isinstance(named, Mapping):
-            units = {name: unit["unit"] if isinstance(unit, Mapping) else unit for name, unit in named.items()}
-            found |= {str(name): str(unit) for name, unit in units.items()}
-        elif isinstance(name := oracle.params.get("property"), str) and isinstance(oracle.params.get("unit"), str):
-            found[name] = str(oracle.params["unit"])
-    return found
 
 
 def unit_of(name: str, stated: Mapping[str, str]) -> str:

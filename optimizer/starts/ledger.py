@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -10,13 +10,26 @@ from typing import ClassVar
 from pydantic import Field
 
 from campaigns.errors import LedgerError
-from campaigns.records import FailureCode, all_flags, final_crystal, first_failure, last_values
+from campaigns.records import (
+    FailureCode,
+    Measured,
+    StageOutcome,
+    all_flags,
+    final_crystal,
+    first_failure,
+    last_uncertainties,
+    last_values,
+)
 from campaigns.search_space import SearchSpace
 from campaigns.spec import Strict
 from campaigns.store import CampaignStore
 from generative.protocols import DecodeFailure, Generator
+from optimizer.cascade import GIVEN
 from optimizer.crystal_files import located
 from optimizer.protocols import StartContext, StartCrystal
+from optimizer.stated_units import stated_units
+
+ANOTHER = "given_by_another_oracle"
 
 
 class Params(Strict):
@@ -29,6 +42,7 @@ class Params(Strict):
 class OlderCampaign:
     path: Path
     properties: tuple[str, ...]
+    sources: Mapping[str, tuple[str, str]]  # of this campaign: property -> unit, oracle version
     limit: ClassVar[int | None] = None
     allow_known: ClassVar[bool] = True
 
@@ -44,14 +58,32 @@ class OlderCampaign:
             else:
                 wanted = {name: values[name] for name in self.properties}
                 measured = final_crystal(stages, candidate.crystal)
-                yield StartCrystal(measured, wanted, f"{self.path.name} {candidate.id}", flags=all_flags(stages))
+                flags = all_flags(stages) + ((ANOTHER,) if self._by_another(stages) else ())
+                stated = {name: u for name, u in last_uncertainties(stages).items() if name in wanted}
+                source = f"{self.path.name} {candidate.id}"
+                yield StartCrystal(measured, wanted, source, flags=flags, uncertainties=stated)
+
+    def _by_another(self, stages: Sequence[StageOutcome]) -> bool:
+        """Whether a value is of an oracle that would say something else of the crystal now, as far as versions tell."""
+        versions = {
+            name: stage.oracle_version
+            for stage in stages
+            if isinstance(stage.outcome, Measured) and stage.stage != GIVEN
+            for name in stage.outcome.values
+        }
+        now = {name: version for name, (_, version) in self.sources.items() if name in self.properties}
+        return any(version != now.get(name, version) for name, version in versions.items())
 
 
 def build(params: Params, context: StartContext) -> OlderCampaign:
-    """Raises ValueError where the folder holds no campaign this version can read."""
+    """Raises ValueError where the folder holds no campaign this version can read, or one with another unit."""
     path = located(params.path, context.folder)
     try:
-        CampaignStore.open(path).close()
+        with CampaignStore.open(path) as store:
+            units = stated_units(store.spec)
     except LedgerError as error:
         raise ValueError(f"path: {error}") from error
-    return OlderCampaign(path, context.properties)
+    for name, (unit, _) in context.sources.items():
+        if name in context.properties and units.get(name, unit) != unit:
+            raise ValueError(f"path: {name} was measured in {units[name]!r} there, and is in {unit!r} here")
+    return OlderCampaign(path, context.properties, context.sources)

@@ -82,7 +82,7 @@ def test_values_of_an_older_campaign_keep_their_flags(tmp_path):
     with CampaignStore.create(tmp_path / "older", parse_spec(SPEC | {"name": "older"}), provenance={}) as store:
         store.finish_phase(0, "start", candidates=[Candidate("000-0000", 0, "x", crystal, None, "g")])
         guessed = Measured({"density_g_cm3": 3.7}, crystal, flags=("predicted",))
-        store.record("000-0000", [StageOutcome("density", "1", guessed)])
+        store.record("000-0000", [StageOutcome("density", "density-1", guessed)])
     with CampaignStore.open(run(tmp_path, start=[{"kind": "ledger", "path": "older"}])) as store:
         (stages,) = [stages for stages in store.outcomes().values() if stages[0].stage == "given"]
     assert stages[0].outcome.flags == ("predicted", "given_value")

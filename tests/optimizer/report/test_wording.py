@@ -7,7 +7,8 @@ from report_ledgers import HOSTILE, spec
 
 from campaigns.records import FailureCode
 from campaigns.spec import parse_spec
-from optimizer.report.wording import CODES, count, duration, number, stated_units, title_of, unit_of
+from optimizer.report.wording import CODES, count, duration, number, title_of, unit_of
+from optimizer.stated_units import stated_units
 
 
 def test_every_failure_code_has_words():
