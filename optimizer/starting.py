@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Structure
 
 from campaigns.errors import SpecError
 from campaigns.records import UNCERTAINTIES, Candidate, FailureCode, Measured, StageOutcome
@@ -84,6 +87,7 @@ def _admitted_start(
 ) -> tuple[list[StartCrystal], Counter[FailureCode]]:
     """Crystals of one start that pass: labelled ones only need to be unique, the others the whole screen."""
     taken: list[StartCrystal] = []
+    labelled: dict[str, list[Structure]] = defaultdict(list)
     failures: Counter[FailureCode] = Counter()
     for each in given:
         if isinstance(each, DecodeFailure):
@@ -91,11 +95,9 @@ def _admitted_start(
         elif not each.crystal.is_ordered:  # has no place in the ledger, whatever value it came with
             failures[FailureCode.ENCODE_UNSUPPORTED] += 1
         elif each.values is not None:
-            mark = fingerprint(each.crystal)
-            if isinstance(mark, str) and mark in seen:
+            if _repeated(each.crystal, labelled, seen):
                 failures[FailureCode.DUPLICATE] += 1
             else:
-                seen.update([mark] if isinstance(mark, str) else [])
                 taken.append(each)
         else:
             if sum(t.values is None for t in taken) >= budget:
@@ -108,6 +110,21 @@ def _admitted_start(
         if start.limit is not None and len(taken) >= start.limit:
             break
     return taken, failures
+
+
+def _repeated(crystal: Structure, labelled: dict[str, list[Structure]], seen: set[str]) -> bool:
+    """Whether a labelled crystal was there before; it is there afterwards. A fingerprint leaves free coordinates out,
+    and every label is a measurement: what shares one with `labelled` crystals of its start is compared with them.
+    """
+    mark = fingerprint(crystal)
+    if not isinstance(mark, str):
+        return False
+    matcher, alike = StructureMatcher(), labelled[mark]
+    if mark in seen and (not alike or any(matcher.fit(crystal, other) for other in alike)):
+        return True
+    seen.add(mark)
+    alike.append(crystal)
+    return False
 
 
 def _decoded_from(each: StartCrystal) -> list[float] | None:
