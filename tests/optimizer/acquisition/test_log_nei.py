@@ -139,7 +139,7 @@ def test_a_bound_that_all_values_lie_close_to_is_kept_like_any_other():
         values = [
             {"y_gpa": float(row[0] + row[2] / 2), "c_ev": 1 + scale * bit} for row, bit in zip(z, bits, strict=True)
         ]
-        return _choose(objective, _fit(objective, z, values), _context(pool, z), q=4)
+        return _choose(objective, _fit(objective, z, values), _context(pool, z), q=2)
 
     assert chosen(1e-3) == chosen(1.0)
 
