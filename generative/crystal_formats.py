@@ -121,7 +121,8 @@ def _crystals_of(file: Path, name: str) -> Iterator[Row]:
 
 
 def cif_blocks(text: str) -> dict[str, str]:
-    """The data blocks of a CIF that hold a cell, by label; a label that comes again gets a number."""
+    """The data blocks of a CIF that hold a cell, by label; a label that comes again gets a number, where pymatgen's
+    CifFile keeps the last block of it."""
     found: dict[str, str] = {}
     for block in re.split(r"(?m)^(?=data_)", text):
         if block.startswith("data_") and "_cell_length_a" in block:

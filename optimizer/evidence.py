@@ -177,16 +177,19 @@ def fitted_to(parts: Parts, known: Evidence) -> tuple[Tensor, FittedSurrogate, W
     the units of its outcomes. A property that has a guess stays in the guess's unit.
     """
     z, crystals, values = known.located()
-    units = WorkingUnits.of(values, set(parts.objective.properties) - set(guesses(parts)))
-    y, observed = units.objective(parts.objective).table(units.values(values))
+    outcomes, predicted = parts.objective.outcomes, guesses(parts)
+    y, observed = parts.objective.table(values)
+    units = WorkingUnits.of(y, observed, outcomes, leave=predicted)
+    factors = units.of_outcomes(outcomes)
+    y = y * factors
     seen, noise, device = surrogate_inputs(parts, z, crystals), known.noise(parts.objective), parts.device
     if noise is not None:
-        noise = noise * units.of_outcomes(parts.objective.outcomes).square()
+        noise = noise * factors.square()
     hints = FitHints(
         blocks=input_blocks(parts, seen.shape[1]),
         focus=parts.objective.ranking(values)[:FOCUS],
         before=known.last_fit,
-        predicted=guesses(parts),
+        predicted=predicted,
     )
     fitted = parts.surrogate.fit(
         seen.to(device),

@@ -122,7 +122,7 @@ def verify_campaign(
     corrected = second.version in MP2020_POTENTIALS  # listed phases are corners of its hull without being rebuilt
     for entry, system in tracked(list(zip(entries, systems, strict=True)), "verifying", len(entries)):
         name = entry.candidate.id
-        if name in found and found[name].hull == hull:
+        if name in found and found[name].hull == hull and not found[name].failure:
             found[name] = replace(found[name], threshold_ev_atom=threshold_ev_atom)
             continue
         compounds = [row for row in near_hull(table, system) if len(elements_of(table.formulas[row])) > 1]

@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import pstdev
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from optimizer.objective import CampaignObjective, Values
+from optimizer.objective import CampaignObjective
 
 ORDINARY = (1e-2, 1e4)
 """Standard deviations that are no trouble in the property's own unit."""
@@ -29,17 +28,16 @@ class WorkingUnits:
     factors: Mapping[str, float]
 
     @classmethod
-    def of(cls, values: Sequence[Values], names: Collection[str]) -> WorkingUnits:
-        """Such that each of the properties `names` differs by 1 to 10 where it differs by little or much."""
+    def of(cls, y: Tensor, observed: Tensor, names: Sequence[str], *, leave: Collection[str] = ()) -> WorkingUnits:
+        """Such that each of the outcomes `names` differs by 1 to 10 where it differs by little or much, but those to
+        `leave`. y `[n, m]`, observed bool `[n, m]`."""
         found = {}
-        for name in names:
-            spread = pstdev(known) if (known := [each[name] for each in values if each and name in each]) else 0.0
-            if spread > 0 and not ORDINARY[0] <= spread <= ORDINARY[1]:
+        for column, name in enumerate(names):
+            known = y[observed[:, column], column]
+            spread = float(known.std(correction=0)) if len(known) else 0.0
+            if name not in leave and spread > 0 and not ORDINARY[0] <= spread <= ORDINARY[1]:
                 found[name] = 10.0 ** -math.floor(math.log10(spread))
         return cls(found)
-
-    def values(self, values: Sequence[Values]) -> list[Values]:
-        return [each and {name: value * self.factors.get(name, 1.0) for name, value in each.items()} for each in values]
 
     def objective(self, objective: CampaignObjective) -> CampaignObjective:
         """The same wishes of such values."""

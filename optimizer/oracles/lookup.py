@@ -164,7 +164,6 @@ def _keys(file: Table, key: str) -> dict[int, str]:
         usecols=[key],
         dtype=str,
         keep_default_na=False,
-        skip_blank_lines=True,
     )[key]
     return {row: text for row, text in enumerate(column) if text.strip()}
 

@@ -40,7 +40,7 @@ def convergence_chart(found: Convergence, column: Column) -> Chart:
         legend += [key("square", "warm", "start"), key("circle", "cool", "search")]
         legend += [
             key("circle", "cool hollow", "outside a bound"),
-            key("cross", "failed", either_of({m.lacking for m in found.measurements})),
+            key("cross", "failed", either_of({m.lacking for m in found.measurements if m.value is None} or {"failed"})),
         ]
     picture = drawing(parts, "Best value so far against calls spent")
     return Chart(

@@ -46,7 +46,9 @@ def latent_chart(found: LatentMap, column: Column) -> Chart:
     if not all(p.new for p in found.points):
         legend.append(key("triangle", "dot sample", "known material"))
     if len(known) < len(found.points):
-        legend.append(key("circle", "unknown", either_of({p.lacking for p in found.points})))
+        legend.append(
+            key("circle", "unknown", either_of({p.lacking for p in found.points if column.name not in p.values}))
+        )
     legend.append(key("line", "path", "mean of the rounds up to each number"))
     label = f"Latent map by {found.method}, coloured by {column.title}"
     return Chart(

@@ -20,7 +20,7 @@ from campaigns.owner import Owner
 from campaigns.records import Candidate, Failed, FailureCode, Measured, StageOutcome
 from campaigns.spec import CampaignSpec, load_spec, parse_spec
 from campaigns.store import CampaignStore
-from campaigns.tables import meta
+from campaigns.tables import meta, outcomes
 
 SPEC = {
     "name": "small",
@@ -75,6 +75,22 @@ def set_meta(store: CampaignStore, key: str, value: object) -> None:
 
 
 # -- round trips
+
+
+def test_what_a_replaced_candidate_had_said_is_kept_whole(store):
+    store.finish_phase(0, "start", candidates=[candidate("a")])
+    store.record("a", [relaxed(), stiffness(CRYSTAL)], package_versions="chgnet 0.3")
+    store.record(
+        "a", [relaxed(), StageOutcome("bulk_modulus", "bm-1", Failed(FailureCode.ORACLE_ERROR, "no"))], replace=True
+    )
+    (event,) = (each for each in store.events() if each.kind == "replaced")
+    first, second = event.data["was"]
+    assert (first["details"], first["flags"], first["seconds"]) == ({"steps": 12}, ["hull_sparse"], 1.5)
+    assert "lattice" in first["crystal"]
+    assert second["properties"] == {"bulk_modulus_gpa": 20.0}
+    with store._read() as connection:
+        kept = connection.execute(select(outcomes.c.package_versions)).scalars().all()
+    assert kept == ["chgnet 0.3"] * 2
 
 
 def test_candidates_and_outcomes_come_back_as_they_were(store):

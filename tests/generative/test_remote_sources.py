@@ -93,6 +93,19 @@ def test_an_optimade_provider_is_asked_page_by_page_and_once(serve):
     assert len(asked) == 2  # from the cache
 
 
+def test_a_provider_with_too_many_pages_is_no_whole_set(serve, monkeypatch):
+    monkeypatch.setattr(remote_sources, "MOST_PAGES", 3)
+
+    def answer(path: str) -> bytes:
+        following = {"href": f"{address}/v1/structures?page=next"}
+        return json.dumps({"data": [optimade_entry("a")], "links": {"next": following}}).encode()
+
+    address = serve(answer)
+    for _ in range(2):  # nothing was kept
+        with pytest.raises(UserError, match=r"more than 3 pages\. Narrow the filter"):
+            load_crystals(Path(f"optimade:{address}?nelements=2"))
+
+
 @pytest.fixture
 def data_set(serve, monkeypatch) -> Callable[..., str]:
     """matminer's metadata of `castelli_perovskites`, for a table of ours."""

@@ -10,7 +10,7 @@ from pymatgen.core import Lattice, Structure
 from small_campaign import SMALL, run_small
 
 from campaigns.errors import LedgerError, UserError
-from campaigns.records import Candidate, Measured, StageOutcome
+from campaigns.records import Candidate, Measured, StageOutcome, last_uncertainties
 from campaigns.spec import parse_spec
 from campaigns.store import CampaignStore
 from optimizer.status import failures_by_stage, hours_spent
@@ -81,11 +81,13 @@ def test_values_of_an_older_campaign_keep_their_flags(tmp_path):
     crystal = Structure(Lattice.cubic(3.9), ["Cs"], [[0, 0, 0]])
     with CampaignStore.create(tmp_path / "older", parse_spec(SPEC | {"name": "older"}), provenance={}) as store:
         store.finish_phase(0, "start", candidates=[Candidate("000-0000", 0, "x", crystal, None, "g")])
-        guessed = Measured({"density_g_cm3": 3.7}, crystal, flags=("predicted",))
+        stated = {"uncertainties": {"density_g_cm3": 0.2}}
+        guessed = Measured({"density_g_cm3": 3.7}, crystal, flags=("predicted",), details=stated)
         store.record("000-0000", [StageOutcome("density", "density-1", guessed)])
     with CampaignStore.open(run(tmp_path, start=[{"kind": "ledger", "path": "older"}])) as store:
         (stages,) = [stages for stages in store.outcomes().values() if stages[0].stage == "given"]
     assert stages[0].outcome.flags == ("predicted", "given_value")
+    assert last_uncertainties(stages) == {"density_g_cm3": 0.2}
 
 
 def test_another_campaign_in_the_folder_is_refused(tmp_path):

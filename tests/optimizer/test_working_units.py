@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+import torch
 from small_campaign import SMALL, run_small
 
 from campaigns.goals import Constraint, Objective
 from campaigns.store import CampaignStore
 from optimizer.objective import CampaignObjective
+from optimizer.proposal import _predictions
 from optimizer.working_units import WorkingUnits
+from surrogates.models import exact_gp
+from surrogates.protocols import SurrogateContext
 
 OBJECTIVE = CampaignObjective(
     (("conductivity_s_cm", Objective.model_validate({"target": 2e-6})),),
@@ -23,14 +29,32 @@ VALUES = [
 
 
 def test_wishes_mean_the_same_in_them_and_ordinary_values_are_left_alone():
-    units = WorkingUnits.of(VALUES, OBJECTIVE.properties)
-    assert set(units.factors) == {"conductivity_s_cm", "modulus_pa"}
-    values, wishes = units.values(VALUES), units.objective(OBJECTIVE)
-    assert values[2] == pytest.approx({"conductivity_s_cm": 5.0, "modulus_pa": 6.0, "hull_ev_atom": 0.3})
+    y, observed = OBJECTIVE.table(VALUES)
+    units = WorkingUnits.of(y, observed, OBJECTIVE.outcomes)
+    assert units.factors == pytest.approx({"conductivity_s_cm": 1e6, "modulus_pa": 1e-9})
+    values = [each and {name: x * units.factors.get(name, 1) for name, x in each.items()} for each in VALUES]
+    wishes = units.objective(OBJECTIVE)
     assert wishes.ranking(values) == OBJECTIVE.ranking(VALUES) == (1, 2)
     assert [wishes.feasible(each) for each in values] == [OBJECTIVE.feasible(each) for each in VALUES]
     assert wishes.violation(values[2]) == pytest.approx(OBJECTIVE.violation(VALUES[2]))
-    assert WorkingUnits.of(VALUES, {"hull_ev_atom"}).objective(OBJECTIVE) == OBJECTIVE
+    assert torch.allclose(wishes.table(values)[0], y * units.of_outcomes(OBJECTIVE.outcomes))
+    none = WorkingUnits.of(y, observed, OBJECTIVE.outcomes, leave=("conductivity_s_cm", "modulus_pa"))
+    assert none.objective(OBJECTIVE) == OBJECTIVE
+
+
+def test_what_was_never_measured_is_predicted_without_the_noise_of_a_placeholder(tmp_path):
+    """Its process has no row, and a noise that stands for none."""
+    surrogate = exact_gp.build(exact_gp.Params(), SurrogateContext(torch.device("cpu"), OBJECTIVE.outcomes))
+    draw = torch.Generator().manual_seed(0)
+    z = torch.randn(12, 3, generator=draw, dtype=torch.float64)
+    y = torch.randn(12, 4, generator=draw, dtype=torch.float64)
+    observed = torch.ones(12, 4, dtype=torch.bool)
+    observed[:, OBJECTIVE.outcomes.index("modulus_pa")] = False
+    parts = SimpleNamespace(objective=OBJECTIVE, device=torch.device("cpu"))
+    fitted = surrogate.fit(z, y, observed=observed)
+    (first, *_) = _predictions(parts, fitted, WorkingUnits({}), z)
+    assert first["modulus_pa"] == pytest.approx((0.0, 1.0), abs=0.01)
+    assert 0 < first["hull_ev_atom"][1] < 2
 
 
 @pytest.mark.parametrize("unit", [1e-8, 1e8])
